@@ -57,7 +57,7 @@ for (const [device, options] of SIZES) {
       const page = await newPage(options);
       const still = await LayoutStability.watch(page);
       await new Account(page).signIn({ email: ADMINS[0], password: ADMIN_PASSWORD });
-      const all = ['/review', `/review/${waiting.id}`, '/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/audit'];
+      const all = ['/review', `/review/${waiting.id}`, '/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/jobs', '/admin/audit'];
       for (const path of all) await still.open(path);
 
       const nav = page.getByRole('navigation', { name: 'Main' });

@@ -109,7 +109,7 @@ test('a release gets from sign-up to published without JavaScript', async ({ pag
   const review = new Review(admin);
 
   await test.step('an admin rejects it', async () => {
-    for (const address of ['/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/audit', '/review']) {
+    for (const address of ['/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/jobs', '/admin/audit', '/review']) {
       await admin.goto(address);
       await expectAccessibleWithoutScripts(admin);
     }

@@ -69,7 +69,7 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
   await expectFits(admin);
   await new Review(admin).find(title);
   await expectFits(admin);
-  for (const address of ['/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/audit']) {
+  for (const address of ['/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/jobs', '/admin/audit']) {
     await admin.goto(address);
     await alive(admin);
     await expectFits(admin);

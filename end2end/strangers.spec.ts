@@ -32,7 +32,7 @@ test('a second artist sees nothing of a release', async ({ page, newPage, watch 
   for (const address of media) expect((await stranger.request.get(address)).status(), address).toBe(404);
 
   watch.expect(/status of 403/);
-  for (const address of ['/review', `/review/${wizard.id}`, '/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/audit']) {
+  for (const address of ['/review', `/review/${wizard.id}`, '/admin/releases', '/admin/artists', '/admin/operations', '/admin/queue', '/admin/jobs', '/admin/audit']) {
     const answer = await stranger.goto(address);
     expect(answer?.status(), address).toBe(403);
     await expect(stranger.getByRole('heading', { name: "This account can't open this page" })).toBeVisible();

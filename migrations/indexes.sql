@@ -14,6 +14,9 @@ create index concurrently idx_releases_artist_release_date
 create index concurrently idx_releases_artist_in_review on releases (artist_id, submitted_at, id) where status = 'PENDING_REVIEW';
 create index concurrently idx_users_name on users (sort_text(artist_name), id);
 create index concurrently idx_upload_jobs_dead_letters on upload_jobs (updated_at, id) where status = 'FAILED';
+create index concurrently idx_upload_jobs_listed on upload_jobs (status, kind, job_listed_at(status, run_after, updated_at), id);
+create index concurrently idx_upload_jobs_artist_listed on upload_jobs (artist_id, status, job_listed_at(status, run_after, updated_at), id);
+create index concurrently idx_uploads_file_name on uploads (file_name_key(file_name) collate "C", received_at) where received_at is not null;
 create index concurrently idx_changed_facts_undismissed on changed_facts (found_at, object_id) where not is_dismissed;
 
 -- The view `failed_files`.
@@ -23,7 +26,6 @@ create index concurrently idx_objects_failed on objects (id) where examination =
 -- Foreign keys: a delete looks for rows that name the deleted one.
 create index concurrently idx_releases_decided_by on releases (decided_by) where decided_by is not null;
 create index concurrently idx_release_events_actor_id on release_events (actor_id) where actor_id is not null;
-create index concurrently idx_upload_jobs_artist_id on upload_jobs (artist_id);
 create index concurrently idx_upload_jobs_upload_id on upload_jobs (upload_id) where upload_id is not null;
 
 -- The audit trail: what a person did, of each kind in its order. It holds what the page filters by.
@@ -37,3 +39,4 @@ drop index concurrently if exists idx_users_artist_name;
 drop index concurrently if exists idx_changed_facts_found_at;
 drop index concurrently if exists idx_upload_jobs_unfinished;
 drop index concurrently if exists idx_audit_entries_actor_id;
+drop index concurrently if exists idx_upload_jobs_artist_id;

@@ -126,6 +126,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/admin/audit") view={Lazy::<lazy_routes::Audit>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/operations") view={Lazy::<lazy_routes::Operations>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/queue") view={Lazy::<lazy_routes::Queue>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/jobs") view={Lazy::<lazy_routes::Jobs>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/jobs/:id") view={Lazy::<lazy_routes::Job>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>
             <PlayerBar/>

@@ -2,13 +2,13 @@ import { expect, type Page } from '@playwright/test';
 
 import { alive } from '../support/alive';
 
-/** The operations page: the queue and its dead letters. */
+/** The page of jobs: the search for them, and the dead letters. */
 export class Queue {
   constructor(readonly page: Page) {}
 
   async open() {
     await this.page.goto('/admin/queue');
-    await expect(this.page.getByRole('heading', { name: 'Operations', level: 1 })).toBeVisible();
+    await expect(this.page.getByRole('heading', { name: 'Jobs', level: 1 })).toBeVisible();
     await alive(this.page);
   }
 
@@ -40,5 +40,20 @@ export class Queue {
     await expect(dialog).toContainText(`“${file}” is deleted permanently.`);
     await dialog.getByRole('button', { name: answer }).click();
     await expect(dialog).toBeHidden();
+  }
+
+  selection(file: string) {
+    return this.letter(file).getByRole('checkbox', { name: `Select “${file}”` });
+  }
+
+  /** The files that were found, one row each. */
+  found() {
+    return this.page.getByRole('table', { name: 'Jobs, the latest first' }).getByRole('row');
+  }
+
+  async find(text: string) {
+    await this.page.getByLabel('File name’s beginning, artist, release or id').fill(text);
+    await this.page.getByRole('button', { name: 'Find jobs' }).click();
+    await expect(this.page.getByRole('heading', { name: 'Find a job', level: 1 })).toBeVisible();
   }
 }

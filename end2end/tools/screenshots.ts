@@ -169,10 +169,15 @@ test('admin', async ({ page, shoot }) => {
   await shoot('review-queue');
   await page.goto('/review?q=nothing+like+it');
   await shoot('review-queue-nothing-found');
-  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists'], ['operations', '/admin/operations'], ['operations-day', '/admin/operations?range=day'], ['queue', '/admin/queue'], ['audit', '/admin/audit']]) {
+  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists'], ['operations', '/admin/operations'], ['operations-day', '/admin/operations?range=day'], ['queue', '/admin/queue'], ['jobs', '/admin/jobs'], ['audit', '/admin/audit']]) {
     await page.goto(path);
     await shoot(name);
   }
+  await page.goto('/admin/jobs');
+  await alive(page);
+  await page.getByRole('table', { name: 'Jobs, the latest first' }).getByRole('link').first().click();
+  await page.getByRole('region', { name: 'Failed attempts' }).waitFor();
+  await shoot('job');
   await page.goto('/admin/artists');
   await alive(page);
   await page.getByRole('main').getByRole('link', { name: /^Account of/ }).first().click();

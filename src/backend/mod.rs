@@ -56,7 +56,7 @@ use self::{
     db::connections,
     mail::sender,
     operations::{figures, integrity, janitor, overview},
-    queue::{dead_letters, worker},
+    queue::{dead_letters, job_search, worker},
     releases::{review, search, tracks},
     storage::{media_files, reaper},
     uploads::spool,
@@ -277,6 +277,10 @@ impl Backend {
 
     pub fn dead_letters(&self) -> dead_letters::DeadLetters<'_> {
         dead_letters::DeadLetters(self)
+    }
+
+    pub fn jobs(&self) -> job_search::Jobs<'_> {
+        job_search::Jobs(self)
     }
 
     pub fn uploads(self: &Arc<Self>) -> uploads::Uploads {

@@ -14,6 +14,7 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod integrity;
+pub mod job;
 pub mod limits;
 pub mod mail;
 pub mod media;

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     ids::{JobId, ObjectId, ReleaseId},
-    page::Page,
+    page::{PAGE_SIZE, Page, PageStart},
     queue::JobKind,
     release::display_title,
 };
@@ -63,6 +63,27 @@ pub struct DeadLetter {
     pub failed_at: OffsetDateTime,
 }
 
+/// The largest number of dead letters that one request names: as many as a page lists.
+pub const ACTED_ON_MAX: usize = PAGE_SIZE;
+
+/// What became of several dead letters that an admin has retried or discarded at once. Each was a transaction of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManyActedOn {
+    pub done: usize,
+    /// How many of the discarded files an artist is told about.
+    pub told: usize,
+    pub refused: Vec<RefusedAct>,
+    /// Where to go on, if more dead letters are left than one request retries.
+    pub next: Option<PageStart>,
+}
+
+/// A dead letter that could not be retried or discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAct {
+    pub file_name: String,
+    pub reason: String,
+}
+
 /// A file that keeps its facts although a newer examination differs. A file of a published release is one if the
 /// examination finds anything else. A file of a release that waits for review is one if the examination would refuse it;
 /// its other new facts replace the old ones and aren't listed.
@@ -91,6 +112,11 @@ pub struct ReleaseRef {
 }
 
 impl ReleaseRef {
+    /// `None` if the release is deleted.
+    pub fn of(id: Option<ReleaseId>, title: Option<String>, title_version: Option<String>) -> Option<Self> {
+        Some(Self { id: id?, title: title?, title_version })
+    }
+
     pub fn display_title(&self) -> String {
         display_title(&self.title, self.title_version.as_deref())
     }

@@ -17,7 +17,7 @@ pub async fn audit_trail(#[server(default)] filter: AuditFilter) -> ApiResult<Pa
     Ok(ssr::backend().audit_trail().list(&actor, &filter).await?)
 }
 
-/// The latest entries that name a person or a release.
+/// The latest entries that name a person, a release or a job.
 #[server(prefix = "/api", output = Json, endpoint = "audit/about")]
 pub async fn audit_entries_about(id: Uuid) -> ApiResult<Vec<AuditEntry>> {
     use super::ssr;

@@ -30,7 +30,7 @@ pub fn AuditFilters(filter: Memo<AuditFilter>) -> impl IntoView {
     Effect::new(move |last: Option<AuditFilter>| {
         let now = filter.get();
         if last.is_some_and(|last| last != now) {
-            request_animation_frame(reset_form);
+            request_animation_frame(reset_filters);
         }
         now
     });
@@ -43,7 +43,7 @@ pub fn AuditFilters(filter: Memo<AuditFilter>) -> impl IntoView {
     let about = move || filter.with(|filter| filter.about.map(|id| id.to_string()));
     view! {
         <search>
-            <Form method="GET" action=AUDIT_PATH attr:class="audit-filters">
+            <Form method="GET" action=AUDIT_PATH attr:class="filter-form">
                 {move || about().map(|id| view! { <input type="hidden" name="about" value=id/> })}
                 <TextField
                     name="person"
@@ -88,14 +88,15 @@ pub fn AuditFilters(filter: Memo<AuditFilter>) -> impl IntoView {
 }
 
 /// The options of a choice, the first of which chooses nothing.
-fn options_of(all: &'static str, options: impl Iterator<Item = (&'static str, &'static str)>) -> Vec<(String, String)> {
+pub fn options_of(all: &'static str, options: impl Iterator<Item = (&'static str, &'static str)>) -> Vec<(String, String)> {
     let options = std::iter::once(("", all)).chain(options);
     options.map(|(value, label)| (value.to_owned(), label.to_owned())).collect()
 }
 
-/// Gives the fields the values of the address. The component of the form has no reference to its element.
-fn reset_form() {
-    let form = document().query_selector(".audit-filters").ok().flatten();
+/// Gives the fields of a page's filters the values of the address. The component of the form has no reference to its
+/// element.
+pub fn reset_filters() {
+    let form = document().query_selector(".filter-form").ok().flatten();
     if let Some(form) = form.and_then(|form| form.dyn_into::<HtmlFormElement>().ok()) {
         form.reset();
     }
@@ -166,11 +167,11 @@ fn NameOrLink(name: String, address: Option<String>) -> impl IntoView {
     }
 }
 
-/// The latest entries about a person or a release, on their page.
+/// The latest entries about a person, a release or a job, on their page.
 #[component]
 pub fn AuditSection(
     trail: Signal<Option<ApiResult<Vec<AuditEntry>>>>,
-    /// The id of the person or the release.
+    /// The id of the person, the release or the job.
     about: Uuid,
 ) -> impl IntoView {
     const SHOWN_MAX: usize = 10;

@@ -3,9 +3,12 @@
 use leptos_router::{location::Url, params::ParamsMap};
 use vwaza::domain::{
     audit::AuditFilter,
+    job::JobFilter,
     page::PageStart,
     release::{ReleaseFilter, ReleaseSort, ReleaseStatus},
 };
+
+pub const JOBS_PATH: &str = "/admin/jobs";
 
 /// The filter that an address describes. Values that do not exist are left out.
 pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
@@ -45,10 +48,19 @@ pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
 
 /// The address of the audit trail, or of its export, with the filter in its query.
 pub fn audit_address(path: &str, filter: &AuditFilter) -> String {
+    address(path, filter.parameters(), &filter.start)
+}
+
+/// The address of the list of jobs, with the filter in its query.
+pub fn jobs_address(filter: &JobFilter) -> String {
+    address(JOBS_PATH, filter.parameters(), &filter.start)
+}
+
+fn address(path: &str, parameters: impl Iterator<Item = (&'static str, String)>, start: &PageStart) -> String {
     // The server and a browser escape dashes differently, so only what people type is escaped.
-    let escaped = |name, value: String| if name == "person" { Url::escape(&value) } else { value };
-    let pairs = filter.parameters().map(|(name, value)| format!("{name}={}", escaped(name, value)));
-    let query: Vec<String> = pairs.chain(start_parameter("", &filter.start)).collect();
+    let escaped = |name, value: String| if matches!(name, "person" | "q") { Url::escape(&value) } else { value };
+    let pairs = parameters.map(|(name, value)| format!("{name}={}", escaped(name, value)));
+    let query: Vec<String> = pairs.chain(start_parameter("", start)).collect();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 

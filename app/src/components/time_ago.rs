@@ -14,7 +14,7 @@ pub fn TimeAgo(at: OffsetDateTime, #[prop(default = TimeStyle::Ago)] style: Time
     #[cfg(feature = "hydrate")]
     browser::keep_relative(at, style, text, title);
     let class = match style {
-        TimeStyle::Ago => "time-ago",
+        TimeStyle::Ago | TimeStyle::In => "time-ago",
         TimeStyle::Since => "time-ago time-since",
     };
     view! {
@@ -32,6 +32,8 @@ pub enum TimeStyle {
     Ago,
     /// "Tuesday", for use after the word "since".
     Since,
+    /// "in 5 min", for a moment to come.
+    In,
 }
 
 #[cfg(feature = "hydrate")]
@@ -53,6 +55,7 @@ mod browser {
             text.set(match style {
                 TimeStyle::Ago => relative(at, now),
                 TimeStyle::Since => since(at, now),
+                TimeStyle::In => time_until(at, now),
             });
         };
         Effect::new(move || {
@@ -116,6 +119,21 @@ fn relative(at: OffsetDateTime, now: OffsetDateTime) -> String {
     }
 }
 
+/// Says how long it takes until `at`. Both times are in the reader's zone.
+#[cfg_attr(
+    not(any(feature = "hydrate", test)),
+    expect(dead_code, reason = "only the reader's browser knows the moment of reading")
+)]
+fn time_until(at: OffsetDateTime, now: OffsetDateTime) -> String {
+    match (at - now).whole_seconds() {
+        ..=0 => "now".into(),
+        1..60 => "in less than a minute".into(),
+        seconds @ 60..3600 => format!("in {} min", seconds / 60),
+        seconds @ 3600..86_400 => format!("in {} h", seconds / 3600),
+        _ => date_words(at.date()),
+    }
+}
+
 /// Says `at` for use after the word "since". Both times are in the reader's zone.
 #[cfg_attr(
     not(any(feature = "hydrate", test)),
@@ -163,6 +181,20 @@ mod tests {
             (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
         ] {
             assert_eq!(since(at, now), style);
+        }
+    }
+
+    #[test]
+    fn a_moment_to_come_is_said_by_how_long_it_takes() {
+        let now = datetime!(2026-03-10 12:00 +2);
+        for (at, style) in [
+            (datetime!(2026-03-10 11:00 +2), "now"),
+            (datetime!(2026-03-10 12:00:04 +2), "in less than a minute"),
+            (datetime!(2026-03-10 12:10 +2), "in 10 min"),
+            (datetime!(2026-03-10 15:59 +2), "in 3 h"),
+            (datetime!(2026-03-12 12:00 +2), "12 Mar 2026"),
+        ] {
+            assert_eq!(time_until(at, now), style);
         }
     }
 

@@ -43,6 +43,8 @@ lazy_route!(AllArtists, all_artists: super::all_artists::AllArtists);
 lazy_route!(AllReleases, all_releases: super::all_releases::AllReleases);
 lazy_route!(Audit, audit: super::audit::Audit);
 lazy_route!(ForgotPassword, forgot_password: super::forgot_password::ForgotPassword);
+lazy_route!(Job, job: super::job::Job);
+lazy_route!(Jobs, jobs: super::jobs::Jobs);
 lazy_route!(Operations, operations: super::operations::Operations);
 lazy_route!(Queue, queue: super::queue::Queue);
 lazy_route!(Release, release: super::release::Release);

@@ -6,6 +6,8 @@ pub mod all_releases;
 pub mod audit;
 pub mod forgot_password;
 pub mod home;
+pub mod job;
+pub mod jobs;
 pub mod lazy_routes;
 pub mod not_found;
 pub mod operations;

@@ -1,25 +1,28 @@
-//! `/admin/queue`: how many jobs wait and run, the dead letters, and the changed files.
+//! `/admin/queue`: the search for jobs, how many jobs wait and run, the dead letters, and the changed files.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos_router::{hooks::use_query_map, params::ParamsMap};
 use vwaza::domain::{
+    job::JobFilter,
     page::{Count, Page, PageLinks, PageStart},
     queue_page::QueueOverview,
 };
 
 use crate::{
-    api::queue::{DISMISSED, DiscardJob, DismissChangedFile, RETRIED, RetryJob, discarded_words, queue},
+    api::queue::{DISMISSED, DismissChangedFile, queue},
     components::{
         empty_state::EmptyState,
         focus,
         form::{FormErrors, FormNote},
         list_address::{start_in, start_parameter},
+        operations::tabs::OperationsTabs,
         pager::Pager,
         queue::{
             changed_files::ChangedFileTable,
-            dead_letters::{DeadLetterActions, DeadLetterTable, DiscardDialog},
+            dead_letters::{DeadLetterActions, DeadLetterTable, DiscardDialogs, SelectionBar},
+            job_search::JobSearchForm,
             job_table::JobTable,
         },
         require::RequireAdmin,
@@ -67,20 +70,14 @@ pub fn Queue() -> impl IntoView {
     let query = use_query_map();
     let shown = Memo::new(move |_| query.with(ShownPages::of));
     let dismiss = form_action::<DismissChangedFile>();
-    let actions = DeadLetterActions {
-        retry: form_action::<RetryJob>(),
-        discard: form_action::<DiscardJob>(),
-        asked: RwSignal::new(None),
-        is_asking: RwSignal::new(false),
-    };
+    let actions = DeadLetterActions::new();
     let (changes, poll_ticks) = (Live::get().any_release(), live::poll_ticks(POLL_INTERVAL));
-    // A refusal counts, too: it means that the page shows something old.
-    let answers = move || actions.retry.version().get() + actions.discard.version().get() + dismiss.version().get();
+    let answers = move || actions.answers() + dismiss.version().get();
     let overview = Resource::new(
         move || (shown.get(), changes.get(), poll_ticks.get(), answers()),
         |(shown, ..)| queue(shown.letters, shown.changed),
     );
-    show_action_results(actions);
+    actions.show_results("#dead-letters-title");
     show_dismissal(dismiss);
     view! {
         <RequireAdmin shape=Shape::List awaits=move || live::await_first(overview)>
@@ -89,28 +86,6 @@ pub fn Queue() -> impl IntoView {
     }
 }
 
-/// Shows the result of a retry or discard, and moves the focus, because the job's row is removed even if the server
-/// refused.
-fn show_action_results(actions: DeadLetterActions) {
-    let DeadLetterActions { retry, discard, is_asking, .. } = actions;
-    // The answer of one form replaces the answer of the other.
-    Effect::new(move || {
-        let Some(answer) = retry.value().get() else { return };
-        discard.value().set(None);
-        if answer.is_ok() {
-            Toasts::get().show(RETRIED);
-        }
-        focus::on("#dead-letters-title");
-    });
-    Effect::new(move || {
-        let Some(answer) = discard.value().get() else { return };
-        retry.value().set(None);
-        is_asking.set(false);
-        if let Ok(is_told) = answer {
-            Toasts::get().show(discarded_words(is_told));
-        }
-        focus::on("#dead-letters-title");
-    });
 }
 
 /// Says that a changed file is dismissed, and moves the focus, because the file's row is removed.
@@ -135,11 +110,24 @@ fn Overview(
     let error = Signal::derive(move || last.get().and_then(Result::err));
     let overview = Signal::derive(move || last.get().and_then(Result::ok));
     view! {
-        <ListPage title="Operations" error=error>
+        <ListPage title="Jobs" error=error>
+            <OperationsTabs/>
+            <FindJob/>
             <Jobs overview=overview/>
             <DeadLetters overview=overview shown=shown actions=actions/>
             <ChangedFiles overview=overview shown=shown dismiss=dismiss/>
         </ListPage>
+    }
+}
+
+/// The search for jobs, whose results are a page of their own.
+#[component]
+fn FindJob() -> impl IntoView {
+    view! {
+        <section aria-labelledby="find-title">
+            <h2 class="section-title" id="find-title">"Find a job"</h2>
+            <JobSearchForm filter=Signal::stored(JobFilter::default())/>
+        </section>
     }
 }
 
@@ -149,7 +137,7 @@ fn Jobs(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
     let oldest = Signal::derive(move || overview.get().and_then(|overview| overview.oldest_due_seconds));
     view! {
         <section aria-labelledby="jobs-title">
-            <h2 class="section-title" id="jobs-title">"Jobs"</h2>
+            <h2 class="section-title" id="jobs-title">"Unfinished jobs"</h2>
             <JobTable jobs=jobs oldest_due_seconds=oldest/>
         </section>
     }
@@ -161,27 +149,28 @@ fn DeadLetters(
     shown: Memo<ShownPages>,
     actions: DeadLetterActions,
 ) -> impl IntoView {
-    let errors = FormErrors::of(move || {
-        let retried = actions.retry.value().get().and_then(Result::err);
-        retried.or(actions.discard.value().get().and_then(Result::err))
-    });
     let letters = Signal::derive(move || overview.get().map(|overview| overview.dead_letters.rows).unwrap_or_default());
     let part = Memo::new(move |_| overview.with(|overview| Some(ShownPart::of(&overview.as_ref()?.dead_letters))));
     let link = move |letters| ShownPages { letters, ..shown.get_untracked() }.address();
+    let has_more = Memo::new(move |_| {
+        part.with(|part| part.as_ref().is_some_and(|part| part.links.next.is_some() || part.links.previous.is_some()))
+    });
     view! {
         <ListSection
             title_id="dead-letters-title"
             title="Dead letters"
             nouns=("dead letter", "dead letters")
             empty="A job that fails on every attempt appears here."
-            errors=errors
+            errors=actions.errors()
+            report=actions.report()
             part=part
             link=link
         >
             <p class="intro">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
+            <SelectionBar actions=actions has_more=has_more/>
             <DeadLetterTable letters=letters actions=actions/>
         </ListSection>
-        <DiscardDialog actions=actions/>
+        <DiscardDialogs actions=actions/>
     }
 }
 
@@ -237,6 +226,9 @@ fn ListSection(
     /// The sentence in place of the rows, if there are none.
     empty: &'static str,
     errors: FormErrors,
+    /// What became of the last request, if that takes long to read.
+    #[prop(optional, into)]
+    report: Signal<Option<String>>,
     part: Memo<Option<ShownPart>>,
     /// Makes the address of a page from its start.
     #[prop(into)]
@@ -262,6 +254,7 @@ fn ListSection(
         <section class="section" aria-labelledby=title_id>
             <h2 class="section-title" id=title_id tabindex="-1">{title}</h2>
             <FormNote errors=errors/>
+            <div role="status">{move || report.get().map(|words| view! { <p class="note list-count">{words}</p> })}</div>
             <p class="meta list-count" role="status">{total}</p>
             {body}
             {pager}

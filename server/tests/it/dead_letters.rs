@@ -6,9 +6,9 @@ use uuid::Uuid;
 use vwaza::domain::{
     files::FileState,
     ids::{JobId, ReleaseId},
-    page::Count,
+    page::{Count, PageStart},
     queue::JobKind,
-    queue_page::{DeadLetter, JOB_KINDS, JobCounts, QueueOverview},
+    queue_page::{ACTED_ON_MAX, DeadLetter, JOB_KINDS, JobCounts, ManyActedOn, QueueOverview},
     release::{ReleaseEventKind, ReleaseFilter, ReleaseStatus},
     upload::{BegunUpload, UploadState, UploadTarget},
 };
@@ -22,8 +22,13 @@ const NOT_EXAMINED: &str = "file-examined";
 
 /// Starts a server in which the first job at this fail point panics and has no other attempt.
 async fn app_that_fails_at(point: &str) -> App {
-    let once = format!("{point}=1*panic");
-    let settings = [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", once.as_str())];
+    app_that_fails_times(1, point).await
+}
+
+/// Starts a server in which so many jobs at this fail point panic and have no other attempt.
+async fn app_that_fails_times(times: usize, point: &str) -> App {
+    let fails = format!("{point}={times}*panic");
+    let settings = [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", fails.as_str())];
     spawn_app_with(&settings).await
 }
 
@@ -47,6 +52,46 @@ async fn retry(admin: &Client, id: JobId) -> TestResponse {
 
 async fn discard(admin: &Client, id: JobId) -> TestResponse {
     admin.call_with("queue/discard", "id", id).await
+}
+
+/// Waits for so many dead letters.
+async fn dead_letters(admin: &Client, count: usize) -> Vec<DeadLetter> {
+    eventually(&format!("{count} jobs have failed for good"), async || {
+        Some(queue(admin).await.dead_letters.rows).filter(|letters| letters.len() == count)
+    })
+    .await
+}
+
+/// Sends jobs to `queue/retry-many` or `queue/discard-many`, as checkboxes do.
+async fn act_on_many(admin: &Client, function: &str, ids: impl IntoIterator<Item = JobId>) -> TestResponse {
+    let ids = ids.into_iter().map(|id| ("ids[]".to_owned(), id.to_string())).collect();
+    admin.call(&format!("queue/{function}"), &ids).await
+}
+
+fn ids_of(letters: &[DeadLetter]) -> Vec<JobId> {
+    letters.iter().map(|letter| letter.id).collect()
+}
+
+/// Adds dead letters whose files could not be stored, each for a track of its own. No process has their spool.
+async fn many_unstored_tracks(app: &App, release: ReleaseId, count: i32) {
+    sqlx::raw_sql(
+        "create function some_id(kind text, n int) returns uuid language sql as
+             $$ select (lpad(kind, 8, '0') || '-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    for statement in [
+        "insert into tracks (id, release_id, number) select some_id('a', n), $1, n from generate_series(1, $2) n",
+        "insert into uploads (id, owner_id, kind, release_id, track_id, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
+         select some_id('b', n), r.artist_id, 'AUDIO', r.id, some_id('a', n), 'FAILED', n || '.wav', '', 1, gen_random_uuid(), now(), now()
+         from releases r, generate_series(1, $2) n where r.id = $1",
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id, status, updated_at)
+         select some_id('c', n), 'STORE', r.artist_id, r.id, some_id('b', n), gen_random_uuid(), 'FAILED', now() - n % 7 * interval '1 hour'
+         from releases r, generate_series(1, $2) n where r.id = $1",
+    ] {
+        sqlx::query(statement).bind(release.0).bind(count).execute(&app.sql).await.unwrap();
+    }
 }
 
 /// Status, attempt, retry count and outcome of the jobs of a kind.
@@ -216,6 +261,108 @@ async fn a_file_that_was_replaced_meanwhile_is_not_tried_again() {
 }
 
 #[tokio::test]
+async fn selected_dead_letters_are_retried_although_one_is_refused() {
+    let app = app_that_fails_times(3, NOT_STORED).await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let draft = ana.create_release().await;
+    let mut uploads = Vec::new();
+    for (seed, name) in [(1, "one.wav"), (2, "two.wav"), (3, "three.wav")] {
+        let (begun, answer) = ana.upload(UploadTarget::NewTrack(draft), name, a_song(seed)).await;
+        answer.expect_status(204);
+        uploads.push(begun);
+    }
+    let ids = ids_of(&dead_letters(&admin, 3).await);
+    ana.attach(UploadTarget::Audio(uploads[1].track.unwrap()), "better.wav", a_song(4)).await;
+
+    let outcome: ManyActedOn = act_on_many(&admin, "retry-many", ids.clone()).await.ok();
+    assert_eq!((outcome.done, outcome.refused.len(), outcome.next), (2, 1, None));
+    let refused = &outcome.refused[0];
+    assert!(refused.file_name == "two.wav" && refused.reason.contains("replaced"), "{refused:?}");
+    for upload in [&uploads[0], &uploads[2]] {
+        ana.attached(upload.id).await;
+    }
+    // Each is one act, as if it had been retried alone.
+    let retried = "select count(*) from audit_entries where action = 'JOB_RETRIED'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(retried).fetch_one(&app.sql).await.unwrap(), 2);
+    let told = ana.release(draft).await.timeline;
+    assert_eq!(told.iter().filter(|event| event.kind == ReleaseEventKind::FileRetried).count(), 2);
+
+    let again: ManyActedOn = act_on_many(&admin, "retry-many", ids).await.ok();
+    assert_eq!((again.done, again.refused.len()), (0, 3));
+    app.expect_consistent().await;
+}
+
+#[tokio::test]
+async fn each_artist_of_a_discarded_file_is_told() {
+    let app = app_that_fails_times(2, NOT_STORED).await;
+    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
+    let mut drafts = Vec::new();
+    for artist in [&ana, &ben] {
+        let draft = artist.create_release().await;
+        let (_, answer) = artist.upload(UploadTarget::NewTrack(draft), "song.wav", a_song(1)).await;
+        answer.expect_status(204);
+        drafts.push(draft);
+    }
+    let letters = dead_letters(&admin, 2).await;
+    let outcome: ManyActedOn = act_on_many(&admin, "discard-many", ids_of(&letters)).await.ok();
+    assert_eq!(outcome, ManyActedOn { done: 2, told: 2, ..ManyActedOn::default() });
+    for (artist, draft) in [(&ana, drafts[0]), (&ben, drafts[1])] {
+        let release = artist.release(draft).await;
+        assert_eq!(release.timeline[0].kind, ReleaseEventKind::FileDiscarded);
+        let email = artist.actor().await.unwrap().email;
+        let mail = app.newest_mail(&email, "A file of “Untitled release” could not be used").await;
+        assert!(mail.text.contains("song.wav"), "{}", mail.text);
+    }
+    assert_eq!(app.files_in("spool/uploads").len(), 0);
+    no_letter_is_left(&admin).await;
+    app.expect_consistent().await;
+}
+
+#[tokio::test]
+async fn a_request_names_at_least_one_dead_letter_and_at_most_a_page() {
+    let app = spawn_app().await;
+    let admin = app.admin().await;
+    let nobodys = || JobId(Uuid::now_v7());
+    for function in ["retry-many", "discard-many"] {
+        act_on_many(&admin, function, []).await.expect_error(400, "Select at least one");
+        let too_many = (0..=ACTED_ON_MAX).map(|_| nobodys());
+        act_on_many(&admin, function, too_many).await.expect_error(400, "at most 24");
+        // A page of them is fine, and one that is named twice counts once.
+        let page = (0..ACTED_ON_MAX).map(|_| nobodys());
+        let outcome: ManyActedOn = act_on_many(&admin, function, page).await.ok();
+        assert_eq!((outcome.done, outcome.refused.len()), (0, ACTED_ON_MAX));
+        let same = nobodys();
+        let outcome: ManyActedOn = act_on_many(&admin, function, [same; ACTED_ON_MAX + 1]).await.ok();
+        assert_eq!(outcome.refused.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn all_dead_letters_are_retried_batch_by_batch() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let draft = ana.create_release().await;
+    many_unstored_tracks(&app, draft, 230).await;
+    let (mut start, mut done) = (PageStart::First, Vec::new());
+    loop {
+        let outcome: ManyActedOn = admin.call_with("queue/retry-all", "start", String::from(start)).await.ok();
+        assert_eq!(outcome.refused, []);
+        done.push(outcome.done);
+        let Some(next) = outcome.next else { break };
+        // One that fails again is not retried again: it failed after the retry began.
+        if done.len() == 1 {
+            sqlx::query("update upload_jobs set status = 'FAILED', updated_at = now() where id = (select id from upload_jobs where status = 'PENDING' limit 1)")
+                .execute(&app.sql)
+                .await
+                .unwrap();
+        }
+        start = next;
+    }
+    assert_eq!(done, [100, 100, 30]);
+    assert_eq!(queue(&admin).await.dead_letters.rows.len(), 1);
+}
+
+#[tokio::test]
 async fn an_admin_works_through_the_queues_page_without_scripts() {
     let app = app_that_fails_at(NOT_STORED).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
@@ -234,6 +381,35 @@ async fn an_admin_works_through_the_queues_page_without_scripts() {
     let answer = admin.send(form.form(&[("id", letter.id.to_string())])).await;
     assert!(answer.status == 302 || answer.status == 303, "{}: {}", answer.status, answer.text());
     assert!(page().await.contains("No dead letters"));
+}
+
+#[tokio::test]
+async fn selected_dead_letters_are_retried_without_scripts() {
+    let app = app_that_fails_times(2, NOT_STORED).await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let uploads = [unstored_track(&ana).await.1, unstored_track(&ana).await.1];
+    let letters = dead_letters(&admin, 2).await;
+    let page = async || {
+        let request = admin.request(Method::GET, "/admin/queue").header("accept", "text/html");
+        admin.send(request).await.expect_status(200).text()
+    };
+    let html = page().await;
+    for part in ["name=\"ids[]\"", "Retry selected", "formaction=\"/api/queue/discard-many\"", "Select “song.wav”"] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let send = async |ids: &[JobId]| {
+        let form = admin.request(Method::POST, "/api/queue/retry-many").header("accept", "text/html");
+        let form = form.header("referer", format!("http://{}/admin/queue", admin.listen()));
+        let fields: Vec<_> = ids.iter().map(|id| ("ids[]", id.to_string())).collect();
+        admin.send(form.form(&fields)).await.expect_status(302);
+    };
+    send(&[]).await;
+    assert!(page().await.contains("Select at least one dead letter."));
+    send(&ids_of(&letters)).await;
+    assert!(page().await.contains("2 files are in the queue again."));
+    for upload in uploads {
+        ana.attached(upload.id).await;
+    }
 }
 
 #[tokio::test]

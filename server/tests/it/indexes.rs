@@ -167,9 +167,9 @@ const MANY_ROWS: &str = "
            some_id('a', 2)
     from generate_series(1, 40000::bigint) n;
     insert into tracks (id, release_id, number) select gen_random_uuid(), id, number from releases, generate_series(1, 2) number;
-    insert into uploads (id, owner_id, kind, release_id, state, file_name, fingerprint, length_bytes, spool_id, expires_at)
-    select some_id('c', n), some_id('a', 1), 'COVER', some_id('b', n),
-           case when n % 100 = 0 then 'FAILED' else 'ATTACHED' end::upload_state, 'cover.png', '', 1, gen_random_uuid(), now()
+    insert into uploads (id, owner_id, kind, release_id, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
+    select some_id('c', n), some_id('a', 1), 'COVER', some_id('b', n), case when n % 100 = 0 then 'FAILED' else 'ATTACHED' end::upload_state,
+           case when n % 3 = 0 then '8' else md5(n::text) end, '', 1, gen_random_uuid(), now(), now()
     from generate_series(1, 40000) n;
     insert into objects (id, key, role, state, upload_id, size_bytes, sha256, content_type, examination)
     select some_id('d', n), n::text, 'COVER', 'ATTACHED', some_id('c', n), 1, '', 'image/png',
@@ -177,9 +177,11 @@ const MANY_ROWS: &str = "
     from generate_series(1, 40000) n where n % 100 > 0;
     update releases r set cover_id = o.id from objects o join uploads u on u.id = o.upload_id where u.release_id = r.id;
     insert into upload_jobs (id, kind, artist_id, release_id, upload_id, status, updated_at)
-    select gen_random_uuid(), 'STORE', some_id('a', 1 + n % 3000), some_id('b', n), some_id('c', n),
-           case when n % 10 = 0 then 'FAILED' else 'COMPLETED' end::job_status, timestamptz '2026-01-01' - n * interval '1 minute'
+    select gen_random_uuid(), 'STORE', some_id('a', case when n <= 5000 then 1 else 1 + n % 3000 end), some_id('b', n), some_id('c', n),
+           case when n % 10 = 0 then 'FAILED' when n % 4 = 0 then 'PENDING' else 'COMPLETED' end::job_status,
+           timestamptz '2026-01-01' - n * interval '1 minute'
     from generate_series(1, 40000) n;
+    update upload_jobs set run_after = updated_at;
     insert into audit_entries (id, at, actor_id, actor_role, action, subject_kind, subject_id, release_id)
     select some_id('e', n), timestamptz '2026-01-01' - n * interval '1 minute', some_id('a', case when n <= 5000 then 1 else 1 + n % 3000 end),
            'ARTIST', (enum_range(null::audit_action))[1 + n % 32], 'RELEASE', some_id('b', n), some_id('b', n)
@@ -199,6 +201,8 @@ fn parameter(of_type: &str, nth: usize) -> String {
     match of_type {
         "release_status[]" => "'{DRAFT,PROCESSING,PENDING_REVIEW,PUBLISHED,REJECTED}'".into(),
         "timestamp with time zone" => format!("'{}'", ["2025-12-30", "2030-01-01", "2000-01-01"][nth]),
+        "job_status[]" => "enum_range(null::job_status)".into(),
+        "job_kind[]" => "enum_range(null::job_kind)".into(),
         "audit_action[]" => "enum_range(null::audit_action)".into(),
         "date" => "'2022-01-01'".into(),
         "text" => "'8'".into(),
@@ -265,8 +269,8 @@ async fn lists_read_little_more_than_a_page_however_many_rows_there_are() {
     sqlx::raw_sql("vacuum analyze").execute(&mut db).await.unwrap();
     let statements = list_statements();
     // Three sorts, the queue: each of all artists and of one, in both directions. Then artists, dead letters, changed
-    // files; the audit trail, also of people; and what counts, marks and follows.
-    assert!(statements.len() >= 16 + 6 + 5, "{}", statements.len());
+    // files; the audit trail, also of people; jobs, also of what a search names; and what counts, marks and follows.
+    assert!(statements.len() >= 16 + 6 + 5 + 7, "{}", statements.len());
     for text in statements {
         // A counted list reads as many rows of each status as are counted.
         // A page of people's acts looks for each kind of each person, and a plan rounds the rows of each look.

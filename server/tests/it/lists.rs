@@ -7,7 +7,9 @@ use reqwest::Method;
 use vwaza::domain::{
     files::FileState,
     ids::ReleaseId,
+    job::{FoundJobs, JobFilter, JobState},
     page::{Count, Page, PageStart},
+    queue::JobKind,
     queue_page::QueueOverview,
     release::{RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary, ReleaseView},
     review::{ArtistSummary, VerdictOutcome},
@@ -241,9 +243,9 @@ async fn links_lead_to_every_row_of_a_list_once() {
     .await;
     sqlx::query(
         "with failed as (
-             insert into uploads (id, owner_id, kind, release_id, state, file_name, fingerprint, length_bytes, spool_id, expires_at)
+             insert into uploads (id, owner_id, kind, release_id, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
              select gen_random_uuid(), $1, 'COVER', (select id from releases where artist_id = $1 limit 1), 'FAILED', 'cover.png', '', 1,
-                    gen_random_uuid(), now()
+                    gen_random_uuid(), now(), now()
              from generate_series(1, 60) returning id)
          insert into upload_jobs (id, kind, artist_id, upload_id, status) select gen_random_uuid(), 'STORE', $1, id, 'FAILED' from failed",
     )
@@ -255,6 +257,20 @@ async fn links_lead_to_every_row_of_a_list_once() {
         admin.call_with("queue/view", "letters", String::from(start)).await.ok::<QueueOverview>().dead_letters
     })
     .await;
+    let search = ana_id.to_string();
+    for filter in [
+        JobFilter::default(),
+        JobFilter { state: Some(JobState::DeadLetter), ..JobFilter::default() },
+        JobFilter { search: search.clone(), ..JobFilter::default() },
+        JobFilter { search, kind: Some(JobKind::Store), state: Some(JobState::DeadLetter), ..JobFilter::default() },
+        JobFilter { search: "COVER".into(), ..JobFilter::default() },
+    ] {
+        walk(&format!("{filter:?}"), 60, async |start| {
+            let fields = fields_of("filter", &JobFilter { start, ..filter.clone() });
+            admin.call("queue/find", &fields).await.ok::<FoundJobs>().jobs
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ mod guessing;
 mod health;
 mod indexes;
 mod integrity;
+mod jobs;
 mod kills;
 mod limits;
 mod lists;

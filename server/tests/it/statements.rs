@@ -12,7 +12,7 @@ use crate::{
 const STATEMENTS_MAX: usize = 8;
 
 /// The pages, with the number of statements for an artist and for an admin.
-const PAGES: [(&str, usize, usize); 18] = [
+const PAGES: [(&str, usize, usize); 20] = [
     ("/", 8, 1),
     ("/sign-in", 1, 1),
     ("/sign-in/code", 1, 1),
@@ -30,12 +30,20 @@ const PAGES: [(&str, usize, usize); 18] = [
     ("/admin/users/{user}", 1, 5),
     ("/admin/operations", 1, 7),
     ("/admin/queue", 1, 6),
+    ("/admin/jobs", 1, 3),
+    ("/admin/jobs/{job}", 1, 4),
     ("/admin/audit", 1, 3),
 ];
 
 /// Lists with a search, with the number of statements if it finds something and if similar words are tried.
-const SEARCHES: [(&str, usize, usize); 4] =
-    [("/", 6, 8), ("/review", 5, 6), ("/admin/releases", 5, 7), ("/admin/artists", 4, 4)];
+const SEARCHES: [(&str, usize, usize); 5] = [
+    ("/", 6, 8),
+    ("/review", 5, 6),
+    ("/admin/releases", 5, 7),
+    ("/admin/artists", 4, 4),
+    // It tries no similar words.
+    ("/admin/jobs", 7, 7),
+];
 
 /// Returns the statements of one page, and checks that they are not too many.
 async fn statements(app: &App, client: &Client, path: &str) -> Vec<String> {
@@ -78,7 +86,13 @@ async fn a_search_sends_at_most_eight_statements_even_if_it_tries_similar_words(
     }
     finds(&admin, "midnight", &["Midnight Drive", "Midnight Ferry"]).await;
     let mut counted = Vec::new();
-    for (path, client) in [("/", &ana), ("/review", &admin), ("/admin/releases", &admin), ("/admin/artists", &admin)] {
+    for (path, client) in [
+        ("/", &ana),
+        ("/review", &admin),
+        ("/admin/releases", &admin),
+        ("/admin/artists", &admin),
+        ("/admin/jobs", &admin),
+    ] {
         let count = async |search| statements(&app, client, &format!("{path}?q={search}")).await.len();
         counted.push((path, count("midnight").await, count("midnihgt").await));
     }

@@ -74,7 +74,7 @@ impl AuditTrail<'_> {
         Ok(Page { rows, links, total: scope.count(db).await?, is_similar: false })
     }
 
-    /// The latest entries that name a person or a release.
+    /// The latest entries that name a person, a release or a job.
     pub async fn about(&self, actor: &Actor, id: Uuid) -> Result<Vec<AuditEntry>> {
         actor.require_admin()?;
         let scope = Scope::of(&self.0.db, &AuditFilter { about: Some(id), ..Default::default() }).await?;

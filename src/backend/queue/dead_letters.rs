@@ -1,12 +1,14 @@
 //! The dead letter queue: jobs that failed for good, and what admins do with them. To retry or to discard a job is one
 //! compare-and-set, in one transaction with the consequences for the file and its release.
 
-use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::{
     backend::{
-        Backend, Result,
+        Backend, Error, Result,
         audit::{self, By, NewEntry},
         db,
         paging::{LATEST_FIRST, PageSearch, Side},
@@ -22,10 +24,11 @@ use crate::{
         account::Actor,
         audit::{AuditAction, AuditState},
         ids::{JobId, ObjectId, ReleaseId, UploadId},
+        job::FailedAttempt,
         page::{Count, Page, PageStart, Place},
         problem::Problem,
         queue::{JobKind, JobStatus},
-        queue_page::{DeadLetter, QueueOverview, ReleaseRef},
+        queue_page::{ACTED_ON_MAX, DeadLetter, ManyActedOn, QueueOverview, RefusedAct, ReleaseRef},
         release::{ReleaseEventKind, ReleaseStatus},
         upload::UploadState,
     },
@@ -34,10 +37,21 @@ use crate::{
 /// The number of characters that are read from the end of the error log. The last failure has fewer.
 const ERROR_LOG_TAIL_CHARS: i32 = 1000;
 
+/// The number of dead letters that one request retries if all are to be retried. Each takes a transaction of some
+/// milliseconds.
+const RETRY_BATCH: i64 = 100;
+
 const SUPERSEDED: &str = "No release needs this file any more. It was replaced, removed or dismissed.";
 const JOB_CHANGED: &str = "This job changed just now. Reload the page to see its state.";
 
 pub struct DeadLetters<'a>(pub(in crate::backend) &'a Backend);
+
+/// What an admin does with a dead letter.
+#[derive(Clone, Copy)]
+enum Act {
+    Retry,
+    Discard,
+}
 
 /// The file of a dead letter.
 #[derive(Clone, Copy)]
@@ -74,6 +88,59 @@ impl DeadLetters<'_> {
         let changed_files = changed_facts::list(&mut tx, changed).await?;
         tx.commit().await?;
         Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files })
+    }
+
+    /// Retries several dead letters, each as [`DeadLetters::retry`] does. One that is refused does not hold back the others.
+    ///
+    /// # Errors
+    /// `BadRequest` for no job, or for more than [`ACTED_ON_MAX`]. If the database fails, some jobs may have been retried.
+    pub async fn retry_many(&self, actor: &Actor, ids: &[JobId]) -> Result<ManyActedOn> {
+        actor.require_admin()?;
+        self.act_on_each(actor, Act::Retry, &acted_on(ids)?).await
+    }
+
+    /// Discards several dead letters, each as [`DeadLetters::discard`] does.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::retry_many`].
+    pub async fn discard_many(&self, actor: &Actor, ids: &[JobId]) -> Result<ManyActedOn> {
+        actor.require_admin()?;
+        self.act_on_each(actor, Act::Discard, &acted_on(ids)?).await
+    }
+
+    /// Retries a batch of all dead letters, from a place on, the latest failure first. So a job that fails again is not
+    /// retried again: its new failure is before the place where the next batch begins.
+    pub async fn retry_all(&self, actor: &Actor, start: &PageStart) -> Result<ManyActedOn> {
+        actor.require_admin()?;
+        let places = batch_after(&self.0.db, start).await?;
+        let ids: Vec<JobId> = places.iter().map(|place| JobId(place.id)).collect();
+        let mut outcome = self.act_on_each(actor, Act::Retry, &ids).await?;
+        let is_full = i64::try_from(places.len()).is_ok_and(|count| count == RETRY_BATCH);
+        outcome.next = places.last().filter(|_| is_full).map(|place| PageStart::After(place.cursor()));
+        Ok(outcome)
+    }
+
+    async fn act_on_each(&self, actor: &Actor, act: Act, ids: &[JobId]) -> Result<ManyActedOn> {
+        let mut file_names = file_names(&self.0.db, ids).await?;
+        let mut outcome = ManyActedOn::default();
+        for id in ids {
+            let is_told = match act {
+                Act::Retry => self.retry(actor, *id).await.map(|()| false),
+                Act::Discard => self.discard(actor, *id).await,
+            };
+            match is_told {
+                Ok(is_told) => {
+                    outcome.done += 1;
+                    outcome.told += usize::from(is_told);
+                }
+                Err(Error::Problem(problem)) => outcome.refused.push(RefusedAct {
+                    file_name: file_name_or_default(file_names.remove(id).unwrap_or_default()),
+                    reason: problem.to_string(),
+                }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outcome)
     }
 
     /// Puts a job back into the queue, as if it had never failed.
@@ -199,11 +266,7 @@ async fn list(db: &mut PgConnection, start: &PageStart, total: Count) -> Result<
         kind: job.kind,
         file_name: file_name_or_default(job.file_name),
         artist_name: job.artist_name,
-        release: job.release.zip(job.title).map(|(id, title)| ReleaseRef {
-            id,
-            title,
-            title_version: job.title_version,
-        }),
+        release: ReleaseRef::of(job.release, job.title, job.title_version),
         error: last_failure(&job.error_log),
         failures: job.retry_count,
         failed_at: job.updated_at,
@@ -316,6 +379,48 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     })
 }
 
+/// The jobs that a request names, each once.
+///
+/// # Errors
+/// `BadRequest` for no job, or for more than [`ACTED_ON_MAX`].
+fn acted_on(ids: &[JobId]) -> Result<Vec<JobId>> {
+    let ids = Vec::from_iter(BTreeSet::from_iter(ids.iter().copied()));
+    let refusal = match ids.len() {
+        1..=ACTED_ON_MAX => return Ok(ids),
+        0 => "Select at least one dead letter.".to_owned(),
+        _ => format!("Select at most {ACTED_ON_MAX} dead letters."),
+    };
+    Err(Problem::BadRequest(refusal).into())
+}
+
+/// The names of the files of jobs. Jobs that don't exist are left out.
+async fn file_names(db: &PgPool, ids: &[JobId]) -> Result<BTreeMap<JobId, String>> {
+    let names = sqlx::query!(
+        r#"select j.id as "id!: JobId", coalesce(u.file_name, '') as "file_name!"
+           from upload_jobs j left join uploads u on u.id = j.upload_id where j.id = any ($1)"#,
+        ids as &[JobId]
+    );
+    let names = names.fetch_all(db).await?;
+    Ok(names.into_iter().map(|row| (row.id, row.file_name)).collect())
+}
+
+/// The dead letters of one batch, from a place on, the latest failure first.
+async fn batch_after(db: &PgPool, start: &PageStart) -> Result<Vec<Place<OffsetDateTime>>> {
+    let place = match start {
+        PageStart::After(cursor) => Place::parse(cursor).unwrap_or(LATEST_FIRST),
+        PageStart::First | PageStart::Before(_) | PageStart::Numbered(_) => LATEST_FIRST,
+    };
+    let places = sqlx::query!(
+        "select updated_at, id from upload_jobs where status = 'FAILED' and (updated_at, id) < ($1, $2)
+         order by updated_at desc, id desc limit $3",
+        place.key,
+        place.id,
+        RETRY_BATCH
+    );
+    let places = places.fetch_all(db).await?;
+    Ok(places.into_iter().map(|row| Place { key: row.updated_at, id: row.id }).collect())
+}
+
 /// Explains why a job is not a dead letter. `None` if it is one.
 fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str> {
     match (status, outcome) {
@@ -327,26 +432,18 @@ fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str
     }
 }
 
-fn file_name_or_default(file_name: String) -> String {
+pub(super) fn file_name_or_default(file_name: String) -> String {
     if file_name.is_empty() { "file".into() } else { file_name }
 }
 
-/// The last line of an error log, without its time and attempt.
+/// The last failure in an error log, without its time and attempt.
 fn last_failure(error_log: &str) -> String {
-    let line = error_log.lines().last().unwrap_or_default();
-    line.split_once(": ").map_or(line, |(_, what)| what).to_owned()
+    FailedAttempt::all_of(error_log).into_iter().next().map(|failed| failed.error).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_failure_is_told_in_its_own_words() {
-        let log = "2026-03-01T12:00:00Z attempt 1: it panicked\n2026-03-01T12:00:04Z attempt 2: the storage failed: no: such key\n";
-        assert_eq!(last_failure(log), "the storage failed: no: such key");
-        assert_eq!(last_failure(""), "");
-    }
 
     #[test]
     fn only_a_failed_job_is_a_dead_letter() {

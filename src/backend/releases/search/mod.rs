@@ -80,6 +80,12 @@ pub(super) async fn find_releases(
     }
 }
 
+/// Finds releases of all artists in every status, those with the same title first. Tries no similar words. Returns at most 1,001.
+pub(in crate::backend) async fn find_releases_exactly(db: &PgPool, search: &Search) -> Result<Vec<ReleaseId>> {
+    let words = words_beginning(db, search).await?;
+    find_with(db, search, &words, &ReleaseStatus::ALL, None, SearchOrder::Changed).await
+}
+
 async fn find_with(
     db: &PgPool,
     search: &Search,
