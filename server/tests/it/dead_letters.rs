@@ -310,7 +310,7 @@ async fn each_artist_of_a_discarded_file_is_told() {
         let release = artist.release(draft).await;
         assert_eq!(release.timeline[0].kind, ReleaseEventKind::FileDiscarded);
         let email = artist.actor().await.unwrap().email;
-        let mail = app.newest_mail(&email, "A file of “Untitled release” could not be used").await;
+        let mail = app.newest_mail(&email, "A file of “Untitled” could not be used").await;
         assert!(mail.text.contains("song.wav"), "{}", mail.text);
     }
     assert_eq!(app.files_in("spool/uploads").len(), 0);

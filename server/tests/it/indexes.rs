@@ -318,3 +318,28 @@ async fn rare_acts_of_a_busy_admin_are_found_without_reading_the_others() {
         .await;
     }
 }
+
+/// A function hides its plan from the test above, so this one counts what it reads.
+#[tokio::test]
+async fn a_search_for_a_file_reads_no_more_names_than_it_looks_through() {
+    use sqlx::Connection;
+
+    let database = TestDatabase::migrated(&test_server_url()).await;
+    let mut db = PgConnection::connect(&database.url()).await.unwrap();
+    let many_files = "
+        insert into users (id, email, artist_name, password_hash) values (gen_random_uuid(), 'ana@example.com', 'Ana', '-');
+        insert into uploads (id, owner_id, kind, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
+        select gen_random_uuid(), u.id, 'COVER', 'ATTACHED', case when n % 2 = 0 then 'cover.png' else md5(n::text) end, '', 1,
+               gen_random_uuid(), now(), now()
+        from users u, generate_series(1, 20000) n";
+    sqlx::raw_sql(many_files).execute(&mut db).await.unwrap();
+    sqlx::raw_sql("vacuum analyze").execute(&mut db).await.unwrap();
+    for (typed, found) in [("Cover.png", 1001), ("c", 1001), ("cover.png.", 0), ("zzz", 0)] {
+        let mut tx = db.begin().await.unwrap();
+        let files = "select count(*) from files_named($1, 1001)";
+        let files: i64 = sqlx::query_scalar(files).bind(typed).fetch_one(&mut *tx).await.unwrap();
+        let read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'uploads'";
+        let read: i64 = sqlx::query_scalar(read).fetch_one(&mut *tx).await.unwrap();
+        assert!(files == found && read <= 1001, "{typed}: {files} files found, {read} rows read");
+    }
+}

@@ -30,16 +30,21 @@ async fn page(client: &Client, path: &str) -> String {
     client.send(request).await.expect_status(200).text()
 }
 
-/// Adds a job in each state, none of which any process can claim. Returns the id of the artist.
+/// Adds a job of each kind in each state, none of which any process can claim. Only one that stores is a dead letter.
+/// Returns the id of the artist.
 async fn a_job_in_each_state(app: &App, artist: &Client) -> Uuid {
     let artist = artist.actor().await.unwrap().id.0;
     sqlx::query(
-        "insert into upload_jobs (id, kind, artist_id, status, run_after, spool_id, attempt, lease_owner, lease_expires_at)
-         select gen_random_uuid(), kind, $1, status, run_after, gen_random_uuid(), 1,
+        "with failed as (
+             insert into uploads (id, owner_id, kind, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
+             values (gen_random_uuid(), $1, 'COVER', 'FAILED', 'cover.png', '', 1, gen_random_uuid(), now(), now()) returning id)
+         insert into upload_jobs (id, kind, artist_id, status, run_after, upload_id, spool_id, attempt, lease_owner, lease_expires_at)
+         select gen_random_uuid(), kind, $1, status, run_after, case status when 'FAILED' then (select id from failed) end, gen_random_uuid(), 1,
                 case status when 'UPLOADING' then gen_random_uuid() end, case status when 'UPLOADING' then now() + interval '1 hour' end
          from unnest(enum_range(null::job_kind)) kind,
               (values ('PENDING'::job_status, now() - interval '1 minute'), ('PENDING', now() + interval '1 hour'), ('UPLOADING', now()),
-                      ('COMPLETED', now()), ('FAILED', now())) states (status, run_after)",
+                      ('COMPLETED', now()), ('FAILED', now())) states (status, run_after)
+         where status <> 'FAILED' or kind = 'STORE'",
     )
     .bind(artist)
     .execute(&app.sql)
@@ -81,7 +86,7 @@ async fn a_job_is_found_by_its_file_its_artist_its_release_and_ids() {
     for nothing in ["demo", "%", "_", "été demo.wav.", "midnihgt", "' or true --", &Uuid::now_v7().to_string()] {
         assert_eq!(search(&admin, nothing).await, [], "{nothing}");
     }
-    admin.call("queue/find", &form(&[("filter[search]", "a\0")])).await.expect_error(400, "invisible character");
+    admin.call("queue/find", &form(&[("filter[search]", "a\0")])).await.expect_field_error("search");
 }
 
 #[tokio::test]
@@ -95,11 +100,12 @@ async fn jobs_are_filtered_by_kind_and_state() {
                 let filter = JobFilter { search: search.clone(), kind: Some(kind), state: Some(state), ..JobFilter::default() };
                 let found = find(&admin, &filter).await.jobs;
                 let found: Vec<_> = found.rows.iter().map(|job| (job.kind, job.state)).collect();
-                assert_eq!(found, [(kind, state)], "{filter:?}");
+                let exists = (kind, state) != (JobKind::Examine, JobState::DeadLetter);
+                assert_eq!(found, if exists { vec![(kind, state)] } else { vec![] }, "{filter:?}");
             }
         }
         let all = find(&admin, &JobFilter { search, ..JobFilter::default() }).await.jobs;
-        assert_eq!((all.rows.len(), all.total.to_string().as_str()), (10, "10"));
+        assert_eq!((all.rows.len(), all.total.to_string().as_str()), (9, "9"));
         assert!(all.rows.is_sorted_by(|one, next| one.at >= next.at));
     }
     let html = page(&admin, "/admin/jobs?state=later&kind=store").await.replace("<!>", "");
@@ -115,7 +121,7 @@ async fn a_name_that_many_files_have_finds_the_latest_of_them() {
     sqlx::query(
         "with files as (
              insert into uploads (id, owner_id, kind, state, file_name, fingerprint, length_bytes, spool_id, expires_at, received_at)
-             select gen_random_uuid(), $1, 'COVER', 'ATTACHED', 'cover.png', '', 1, gen_random_uuid(), now(), now() - n * interval '1 hour'
+             select gen_random_uuid(), $1, 'COVER', 'ATTACHED', 'cover.png', '', 1, gen_random_uuid(), now(), now() - n * interval '1 minute'
              from generate_series(1, 1200) n returning id, received_at)
          insert into upload_jobs (id, kind, artist_id, upload_id, status, updated_at)
          select gen_random_uuid(), 'STORE', $1, id, 'COMPLETED', received_at from files",

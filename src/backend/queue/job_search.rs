@@ -279,7 +279,7 @@ impl Named {
             let ids = || vec![id];
             return Ok(Some(Self { jobs: ids(), uploads: ids(), releases: ids(), artists: ids(), is_cut: false }));
         }
-        let mut named = Self { uploads: files_beginning(db, text.trim()).await?, ..Self::default() };
+        let mut named = Self { uploads: files_named(db, text.trim()).await?, ..Self::default() };
         named.releases = search::find_releases_exactly(db, &words).await?.into_iter().map(|id| id.0).collect();
         named.artists = search::find_users(db, &words).await?.ids.into_iter().map(|id| id.0).collect();
         let limits = [
@@ -296,24 +296,11 @@ impl Named {
 }
 
 /// The received files with a name, the latest first, then those whose names begin with it, by name. Ignores accents and
-/// case. Returns at most 1,001.
-async fn files_beginning(db: &PgPool, name: &str) -> Result<Vec<Uuid>> {
-    let ids = sqlx::query_scalar!(
-        r#"select found.id as "id!" from (
-               (select u.id from uploads u
-                where u.received_at is not null and file_name_key(u.file_name) collate "C" = file_name_key($1)
-                order by u.received_at desc limit 1001)
-               union all
-               (select u.id from uploads u
-                where u.received_at is not null and file_name_key(u.file_name) collate "C" > file_name_key($1)
-                  and file_name_key(u.file_name) collate "C" < file_name_key($1) || chr(1114111)
-                order by file_name_key(u.file_name) collate "C" limit 1001)) found
-           limit 1001"#,
-        name
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(ids)
+/// case. Returns one more than a search looks through.
+async fn files_named(db: &PgPool, name: &str) -> Result<Vec<Uuid>> {
+    let at_most = i64::try_from(SEARCHED_FILES_MAX + 1).unwrap_or(i64::MAX);
+    let ids = sqlx::query_scalar!(r#"select id as "id!" from files_named($1, $2) id"#, name, at_most);
+    Ok(ids.fetch_all(db).await?)
 }
 
 impl Scope {
