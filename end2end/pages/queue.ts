@@ -52,7 +52,7 @@ export class Queue {
   }
 
   async find(text: string) {
-    await this.page.getByLabel('File name’s beginning, artist, release or id').fill(text);
+    await this.page.getByLabel("File name's beginning, artist, release or id").fill(text);
     await this.page.getByRole('button', { name: 'Find jobs' }).click();
     await expect(this.page.getByRole('heading', { name: 'Find a job', level: 1 })).toBeVisible();
   }

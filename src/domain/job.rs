@@ -230,8 +230,7 @@ mod tests {
             attempt: 12,
             error: "the storage failed: no: such key".into(),
         };
-        let first =
-            FailedAttempt { at: datetime!(2026-03-01 12:00 UTC), attempt: 1, error: "it panicked".into() };
+        let first = FailedAttempt { at: datetime!(2026-03-01 12:00 UTC), attempt: 1, error: "it panicked".into() };
         assert_eq!(FailedAttempt::all_of(log), [latest.clone(), first]);
         // The end of a log begins within a line.
         for cut in [5, 22, 28, 33] {

@@ -172,8 +172,14 @@ mod tests {
         assert!(discarded_many_words(&outcome).starts_with("21 files discarded. Releases still need 20 of them."));
         let none = ManyActedOn { refused: (0..8).map(|n| refused(&n.to_string())).collect(), ..ManyActedOn::default() };
         let words = retried_many_words(&none);
-        assert!(words.starts_with("No file is in the queue again. 8 could not") && words.ends_with("And 3 more."), "{words}");
+        assert!(
+            words.starts_with("No file is in the queue again. 8 could not") && words.ends_with("And 3 more."),
+            "{words}"
+        );
         let one = ManyActedOn { done: 1, ..ManyActedOn::default() };
-        assert_eq!((retried_many_words(&one).as_str(), discarded_many_words(&one).as_str()), (RETRIED, discarded_words(false)));
+        assert_eq!(
+            (retried_many_words(&one).as_str(), discarded_many_words(&one).as_str()),
+            (RETRIED, discarded_words(false))
+        );
     }
 }

@@ -88,7 +88,10 @@ pub fn AuditFilters(filter: Memo<AuditFilter>) -> impl IntoView {
 }
 
 /// The options of a choice, the first of which chooses nothing.
-pub fn options_of(all: &'static str, options: impl Iterator<Item = (&'static str, &'static str)>) -> Vec<(String, String)> {
+pub fn options_of(
+    all: &'static str,
+    options: impl Iterator<Item = (&'static str, &'static str)>,
+) -> Vec<(String, String)> {
     let options = std::iter::once(("", all)).chain(options);
     options.map(|(value, label)| (value.to_owned(), label.to_owned())).collect()
 }

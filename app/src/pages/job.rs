@@ -9,7 +9,7 @@ use vwaza::domain::{
     problem::Problem,
 };
 
-use super::queue::poll_ticks;
+use super::queue::POLL_INTERVAL;
 use crate::{
     api::{audit::audit_entries_about, queue::job},
     components::{
@@ -34,8 +34,8 @@ use crate::{
 pub fn Job() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")?.parse::<JobId>().ok()));
-    let actions = DeadLetterActions::new();
-    let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
+    let actions = DeadLetterActions::of_page();
+    let (changes, poll_ticks) = (Live::get().any_release(), live::poll_ticks(POLL_INTERVAL));
     let view = Resource::new(
         move || (id.get(), changes.get(), poll_ticks.get(), actions.answers()),
         |(id, ..)| async move {
@@ -85,14 +85,13 @@ fn ShownJob(
 ) -> impl IntoView {
     let about = job.id.0;
     let buttons = (job.state == JobState::DeadLetter).then(|| {
-        let letter =
-            AskedLetter { id: job.id, file_name: job.file_name.clone(), artist_name: job.artist_name.clone() };
+        let letter = AskedLetter { id: job.id, file_name: job.file_name.clone(), artist_name: job.artist_name.clone() };
         view! { <DeadLetterButtons letter actions/> }
     });
     view! {
         <div class="page-narrow">
-            <OperationsTabs/>
             <PageHead title=format!("{} “{}”", kind_words(job.kind), job.file_name)>{buttons}</PageHead>
+            <OperationsTabs/>
             <FormNote errors=actions.errors()/>
             <JobFacts job=job.clone()/>
             <FailedAttempts attempts=job.failed_attempts/>

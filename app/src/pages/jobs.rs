@@ -2,11 +2,9 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::job::{
-    FoundJobs, JobFilter, SEARCHED_ARTISTS_MAX, SEARCHED_FILES_MAX, SEARCHED_RELEASES_MAX,
-};
+use vwaza::domain::job::{FoundJobs, JobFilter, SEARCHED_ARTISTS_MAX, SEARCHED_FILES_MAX, SEARCHED_RELEASES_MAX};
 
-use super::queue::poll_ticks;
+use super::queue::POLL_INTERVAL;
 use crate::{
     api::queue::find_jobs,
     components::{
@@ -28,12 +26,9 @@ use crate::{
 pub fn Jobs() -> impl IntoView {
     let query = use_query_map();
     let filter = Memo::new(move |_| {
-        query.with(|query| JobFilter {
-            start: start_in(query, ""),
-            ..JobFilter::of_parameters(|name| query.get(name))
-        })
+        query.with(|query| JobFilter { start: start_in(query, ""), ..JobFilter::of_parameters(|name| query.get(name)) })
     });
-    let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
+    let (changes, poll_ticks) = (Live::get().any_release(), live::poll_ticks(POLL_INTERVAL));
     let found =
         Resource::new(move || (filter.get(), changes.get(), poll_ticks.get()), |(filter, ..)| find_jobs(filter));
     view! {
@@ -73,7 +68,8 @@ fn FoundJobList(found: Signal<Option<FoundJobs>>, filter: Memo<JobFilter>) -> im
         })
     };
     // The memo keeps the table and the focus in it while rows come and go.
-    let is_empty = Memo::new(move |_| found.with(|found| found.as_ref().is_some_and(|found| found.jobs.total.is_zero())));
+    let is_empty =
+        Memo::new(move |_| found.with(|found| found.as_ref().is_some_and(|found| found.jobs.total.is_zero())));
     let table = move || match is_empty.get() {
         true => view! {
             <EmptyState title="No jobs match" text="Try another word, or show all jobs." icon=IconName::Search>

@@ -39,7 +39,7 @@ use crate::{
 
 const PATH: &str = "/admin/queue";
 /// The page fetches this often, because not every step of a job is an event and waiting jobs grow older.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The pages of the two lists.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn Queue() -> impl IntoView {
     let query = use_query_map();
     let shown = Memo::new(move |_| query.with(ShownPages::of));
     let dismiss = form_action::<DismissChangedFile>();
-    let actions = DeadLetterActions::new();
+    let actions = DeadLetterActions::of_page();
     let (changes, poll_ticks) = (Live::get().any_release(), live::poll_ticks(POLL_INTERVAL));
     let answers = move || actions.answers() + dismiss.version().get();
     let overview = Resource::new(
@@ -84,8 +84,6 @@ pub fn Queue() -> impl IntoView {
             <Overview overview=overview shown=shown actions=actions dismiss=dismiss/>
         </RequireAdmin>
     }
-}
-
 }
 
 /// Says that a changed file is dismissed, and moves the focus, because the file's row is removed.

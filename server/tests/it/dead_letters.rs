@@ -394,7 +394,8 @@ async fn selected_dead_letters_are_retried_without_scripts() {
         admin.send(request).await.expect_status(200).text()
     };
     let html = page().await;
-    for part in ["name=\"ids[]\"", "Retry selected", "formaction=\"/api/queue/discard-many\"", "Select “song.wav”"] {
+    for part in ["name=\"ids[]\"", "Retry selected", "formaction=\"/api/queue/discard-many\"", "Select “song.wav”"]
+    {
         assert!(html.contains(part), "{part}: {html}");
     }
     let send = async |ids: &[JobId]| {

@@ -74,9 +74,8 @@ async fn a_job_is_found_by_its_file_its_artist_its_release_and_ids() {
     assert_eq!((store.state, store.attempts), (JobState::Done, 1));
     assert_eq!(store.release.as_ref().unwrap().title, "Midnight Ferry");
     let artist = ana.actor().await.unwrap().id.to_string();
-    let by_any_name = [
-        "été demo.wav", "ETE DEM", "  Été", "midnight", "FERRY midn", "ana", "luz ana", &artist, &upload.to_string(),
-    ];
+    let by_any_name =
+        ["été demo.wav", "ETE DEM", "  Été", "midnight", "FERRY midn", "ana", "luz ana", &artist, &upload.to_string()];
     for text in by_any_name {
         assert_eq!(search(&admin, text).await, anas, "{text}");
     }
@@ -97,7 +96,8 @@ async fn jobs_are_filtered_by_kind_and_state() {
     for search in [String::new(), artist.to_string()] {
         for state in JobState::ALL {
             for kind in [JobKind::Store, JobKind::Examine] {
-                let filter = JobFilter { search: search.clone(), kind: Some(kind), state: Some(state), ..JobFilter::default() };
+                let filter =
+                    JobFilter { search: search.clone(), kind: Some(kind), state: Some(state), ..JobFilter::default() };
                 let found = find(&admin, &filter).await.jobs;
                 let found: Vec<_> = found.rows.iter().map(|job| (job.kind, job.state)).collect();
                 let exists = (kind, state) != (JobKind::Examine, JobState::DeadLetter);
@@ -164,10 +164,14 @@ async fn the_page_of_a_job_tells_all_that_happened_to_it() {
     let failed: Vec<_> = job.failed_attempts.iter().map(|failed| (failed.attempt, failed.error.as_str())).collect();
     assert_eq!(failed, [(2, "it panicked"), (1, "it panicked")]);
     assert!(job.received_at.unwrap() <= job.created_at && job.created_at <= job.updated_at);
-    assert_eq!(job.related.iter().map(|job| (job.kind, job.state)).collect::<Vec<_>>(), [(JobKind::Store, JobState::Done)]);
+    assert_eq!(
+        job.related.iter().map(|job| (job.kind, job.state)).collect::<Vec<_>>(),
+        [(JobKind::Store, JobState::Done)]
+    );
     let path = format!("/admin/jobs/{id}");
     let html = page(&admin, &path).await;
-    for words in ["Examine “song.wav”", "it panicked", "Retry “song.wav”", "Discard “song.wav”", "Dead letter"] {
+    for words in ["Examine “song.wav”", "it panicked", "Retry “song.wav”", "Discard “song.wav”", "Dead letter"]
+    {
         assert!(html.contains(words), "{words}: {html}");
     }
     assert!(page(&admin, "/admin/queue").await.contains(&format!("href=\"{path}\"")));

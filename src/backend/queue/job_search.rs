@@ -335,9 +335,7 @@ impl Scope {
             (Some(named), Side::After) => {
                 named_jobs!("<", ">=", "desc", place, from, self, named).fetch_all(db).await?
             }
-            (Some(named), Side::Before) => {
-                named_jobs!(">", "<", "asc", place, end, self, named).fetch_all(db).await?
-            }
+            (Some(named), Side::Before) => named_jobs!(">", "<", "asc", place, end, self, named).fetch_all(db).await?,
         })
     }
 

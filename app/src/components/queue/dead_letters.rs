@@ -1,7 +1,10 @@
 //! The table of dead letters. An admin retries one with one click, and discards one with two. The selected ones are
 //! retried or discarded together.
 
-use leptos::{ev::SubmitEvent, form::FromFormData, prelude::*, server_fn::ServerFn, wasm_bindgen::JsCast, web_sys::HtmlInputElement};
+use leptos::{
+    ev::SubmitEvent, form::FromFormData, prelude::*, server_fn::ServerFn, wasm_bindgen::JsCast,
+    web_sys::HtmlInputElement,
+};
 use vwaza::domain::{
     ids::JobId,
     page::Count,
@@ -70,12 +73,11 @@ pub struct AskedLetter {
 }
 
 impl DeadLetterActions {
-    #[expect(clippy::new_without_default, reason = "the actions need the page's context")]
-    pub fn new() -> Self {
+    /// The actions of a page, with the refusal of a form that was sent from it without scripts.
+    pub fn of_page() -> Self {
         let (retry, discard) = (form_action::<RetryJob>(), form_action::<DiscardJob>());
         let (retry_many, discard_many) = (form_action::<RetryJobs>(), form_action::<DiscardJobs>());
         let retry_all = form_action::<RetryAllJobs>();
-        // A refusal of a form that was sent without scripts.
         let refusals = [
             retry.value().get_untracked().and_then(Result::err),
             discard.value().get_untracked().and_then(Result::err),
@@ -277,9 +279,13 @@ pub fn SelectionBar(
         let Ok(RetryJobs { ids }) = RetryJobs::from_event(&event) else { return };
         let is_discard = event.submitter().is_some_and(|button| button.has_attribute("formaction"));
         match (is_discard, ids.is_empty()) {
-            (false, _) => drop(retry_many.dispatch(RetryJobs { ids })),
+            (false, _) => {
+                retry_many.dispatch(RetryJobs { ids });
+            }
             // The server says that nothing is selected.
-            (true, true) => drop(actions.discard_many.dispatch(DiscardJobs { ids })),
+            (true, true) => {
+                actions.discard_many.dispatch(DiscardJobs { ids });
+            }
             (true, false) => {
                 actions.asked_many.set(ids);
                 actions.is_asking_many.set(true);
@@ -350,9 +356,11 @@ pub fn DiscardDialogs(actions: DeadLetterActions) -> impl IntoView {
     let DeadLetterActions { discard, discard_many, asked, is_asking, asked_many, is_asking_many, .. } = actions;
     let of_asked =
         move |field: fn(&AskedLetter) -> String| asked.with(|letter| letter.as_ref().map(field).unwrap_or_default());
-    let selected = move || match asked_many.with(Vec::len) {
+    let selected = move || {
+        match asked_many.with(Vec::len) {
         1 => "The selected file is deleted permanently. If its release still needs the file, we tell its artist what to do.".to_owned(),
         files => format!("{files} files are deleted permanently. If a release still needs one of them, we tell its artist what to do."),
+    }
     };
     let ids = move || {
         let ids = asked_many.get().into_iter();

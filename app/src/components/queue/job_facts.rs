@@ -59,10 +59,10 @@ pub fn JobFacts(job: JobView) -> impl IntoView {
                 {when("Job created", Some(job.created_at))}
                 {when("Last change", Some(job.updated_at))}
                 {job.is_background.then(|| view! { <Fact name="Background">"It runs only while nothing else is due."</Fact> })}
-                {id("Job’s id", Some(job.id.to_string()))}
-                {id("Upload’s id", job.upload.map(|id| id.to_string()))}
+                {id("Job's id", Some(job.id.to_string()))}
+                {id("Upload's id", job.upload.map(|id| id.to_string()))}
                 {id("Spool", job.spool.map(|id| id.to_string()))}
-                {id("Request’s id", job.request_id)}
+                {id("Request's id", job.request_id)}
             </dl>
         </section>
     }

@@ -48,7 +48,7 @@ pub fn JobSearchForm(#[prop(into)] filter: Signal<JobFilter>) -> impl IntoView {
             <Form method="GET" action=JOBS_PATH attr:class="filter-form">
                 <TextField
                     name="q"
-                    label="File name’s beginning, artist, release or id"
+                    label="File name's beginning, artist, release or id"
                     kind="search"
                     value=of(|filter| filter.search.clone())
                     error=none

@@ -7,10 +7,7 @@ pub mod job_search;
 pub mod job_table;
 
 use leptos::prelude::*;
-use vwaza::domain::{
-    ids::JobId,
-    job::JobState,
-};
+use vwaza::domain::{ids::JobId, job::JobState};
 
 use super::{
     icon::{Icon, IconName},
