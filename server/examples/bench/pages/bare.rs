@@ -17,6 +17,7 @@ use vwaza::{
     domain::{
         account::Actor,
         ids::ReleaseId,
+        media::waveform_path,
         page::PageStart,
         release::{ReleaseFilter, ReleaseSummary, ReleaseView},
     },
@@ -38,7 +39,7 @@ impl BareServer {
             .route("/", get(home))
             .route("/review", get(queue))
             .route("/releases/{id}", get(release))
-            .route("/review/{id}", get(release))
+            .route("/review/{id}", get(review))
             .with_state(Arc::clone(&backend));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -112,6 +113,25 @@ async fn release(
     document(&whole(&backend.releases().view(&actor, id).await?))
 }
 
+async fn review(
+    State(backend): State<Arc<Backend>>,
+    headers: HeaderMap,
+    PathParameters(id): PathParameters<ReleaseId>,
+) -> Page {
+    let actor = actor(&backend, &headers).await?;
+    let release = backend.releases().view(&actor, id).await?;
+    let trail = backend.audit_trail().about(&actor, id.0).await?;
+    document(&html! {
+        (whole(&release))
+        @for entry in &trail {
+            p {
+                (entry.action.label()) " " (entry.subject_label) " " (entry.actor()) " " (entry.at)
+                @if let Some(change) = entry.change() { " " (change) }
+            }
+        }
+    })
+}
+
 fn document(body: &Markup) -> Page {
     Ok(Html(html! { (DOCTYPE) html { head { title { "Bench" } } body { (body) } } }.into_string()))
 }
@@ -146,7 +166,7 @@ fn whole(release: &ReleaseView) -> Markup {
                         p { (audio.file_name) " " (audio.size_bytes) " " (audio.sha256) }
                         @if let Some(facts) = &audio.facts { p { (format!("{facts:?}")) } }
                     }
-                    @if let Some(peaks) = &track.peaks { p { (hex::encode(peaks)) } }
+                    @if let Some(peaks) = &track.peaks { svg { path d=(waveform_path(peaks, 400, 48)); } }
                 }
             }
         }
