@@ -12,10 +12,9 @@ use super::{
     icon::{Icon, IconName},
     keyboard::on_key,
     logo::Logo,
+    operations::tabs::OperationsLink,
 };
 use crate::state::session::Session;
-
-const OPERATIONS_PATHS: [&str; 2] = ["/admin/operations", "/admin/queue"];
 
 #[component]
 pub fn Shell(children: Children) -> impl IntoView {
@@ -68,15 +67,12 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
         }
         .into_any();
     };
-    // Operations are two pages.
-    let pathname = use_location().pathname;
-    let in_operations = move || pathname.with(|path| OPERATIONS_PATHS.contains(&path.as_str())).then_some("page");
     let main = if actor.role == Role::Admin {
         view! {
             <A href="/review" attr:class="nav-link">"Review"</A>
             <A href="/admin/releases" attr:class="nav-link">"Releases"</A>
             <A href="/admin/artists" attr:class="nav-link">"Artists"</A>
-            <a href="/admin/operations" class="nav-link" aria-current=in_operations>"Operations"</a>
+            <OperationsLink/>
             <A href="/admin/audit" attr:class="nav-link">"Audit"</A>
         }
         .into_any()
