@@ -99,19 +99,19 @@ impl Operations<'_> {
 async fn figures(db: &mut PgConnection, range: OperationsRange, now: OffsetDateTime) -> Result<Figures> {
     let rows = sqlx::query!(
         r#"with parts (part, width, since) as (
-               values ('range', $1::text, $2::timestamptz), ('hour', 'MINUTE', $3::timestamptz - interval '1 hour'), ('day', 'MINUTE', $3 - interval '1 day'),
-                      ('week', 'HOUR', $3 - interval '7 days')),
+               values ('range', $1::bucket_width, $2::timestamptz), ('hour', 'MINUTE', $3::timestamptz - interval '1 hour'),
+                      ('day', 'MINUTE', $3 - interval '1 day'), ('week', 'HOUR', $3 - interval '7 days')),
            figures as (
                select p.part, b.metric, b.begins_at, b.count, b.sum, b.min, b.max
-               from parts p join operation_buckets b on b.width = p.width::bucket_width and b.begins_at >= p.since
+               from parts p join operation_buckets b on b.width = p.width and b.begins_at >= p.since
                where p.part = 'range' or b.metric in ('UPLOADS_STORED', 'UPLOADS_REFUSED', 'UPLOADS_FAILED')
                union all
-               select p.part, o.metric, date_trunc(p.width, o.at, 'UTC'), 1, o.bytes, o.bytes, o.bytes
+               select p.part, o.metric, date_trunc(p.width::text, o.at, 'UTC'), 1, o.bytes, o.bytes, o.bytes
                from parts p join upload_outcomes o on o.at >= p.since)
            select part as "part!", metric as "metric!: Metric", case part when 'range' then begins_at end as begins_at,
                   sum(count)::bigint as "count!", sum(sum) as "sum!", min(min) as "min!", max(max) as "max!"
            from figures group by 1, 2, 3"#,
-        width_name(range.width()),
+        range.width() as BucketWidth,
         range.bucket_begin(0, now),
         now
     )
@@ -158,15 +158,6 @@ async fn damaged_releases(db: &mut PgConnection, integrity: &IntegrityStatus) ->
     .await?;
     let release = |id, title, title_version| ReleaseRef { id, title, title_version };
     Ok(rows.into_iter().map(|row| (row.key, release(row.id, row.title, row.title_version))).collect())
-}
-
-/// The width as `date_trunc` and the database's type name it.
-fn width_name(width: BucketWidth) -> &'static str {
-    match width {
-        BucketWidth::Minute => "MINUTE",
-        BucketWidth::Hour => "HOUR",
-        BucketWidth::Day => "DAY",
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a sum of whole numbers is one")]
