@@ -120,7 +120,7 @@ impl MailText {
                 before.push(
                     "Tell the operator of this server: “vwaza fsck” lists everything that is damaged, and a backup may hold the files.".to_owned(),
                 );
-                (subject, before, at("Open operations", "/admin/queue"), vec![])
+                (subject, before, at("Open operations", "/admin/operations"), vec![])
             }
             Message::ReleaseNews { release, title, news } => {
                 let (subject, before) = release_news_text(title, news);
