@@ -79,7 +79,7 @@ async fn a_job_is_found_by_its_file_its_artist_its_release_and_ids() {
     for text in by_any_name {
         assert_eq!(search(&admin, text).await, anas, "{text}");
     }
-    assert_eq!(search(&admin, store.id).await, [store.clone()]);
+    assert_eq!(search(&admin, store.id).await, anas[1..]);
     assert_eq!(search(&admin, "other").await.len(), 2);
     assert_eq!(search(&admin, "").await.len(), 4);
     for nothing in ["demo", "%", "_", "été demo.wav.", "midnihgt", "' or true --", &Uuid::now_v7().to_string()] {
