@@ -212,6 +212,27 @@ async fn a_killed_restore_is_run_again_or_is_complete() {
     restored.expect_consistent().await;
 }
 
+/// A server that nobody has used writes figures about itself.
+#[tokio::test]
+async fn a_server_that_was_only_started_leaves_room_for_a_restore() {
+    let app = spawn_app().await;
+    let ana = a_catalogue(&app).await;
+    let (target, place) = (Target::new(), Place::new().await);
+    succeeded(&run(&app, &["backup", target.path()]).await);
+    let started = place.start().await;
+    let pool = PgPool::connect(&place.database.url()).await.unwrap();
+    eventually("it has written figures", async || {
+        let figures = "select exists (select from operation_buckets)";
+        sqlx::query_scalar::<_, bool>(figures).fetch_one(&pool).await.unwrap().then_some(())
+    })
+    .await;
+    drop(started);
+    succeeded(&place.restore(&[target.path()]).await);
+    let restored = place.start().await;
+    sign_in_at(&restored, &ana).await.complete_release().await;
+    restored.expect_consistent().await;
+}
+
 /// A server with another data directory is started on the database while the files are put.
 #[tokio::test]
 async fn rows_that_appear_during_a_restore_stop_it() {

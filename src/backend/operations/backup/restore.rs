@@ -156,6 +156,7 @@ impl Restore {
         if !tables::are_empty(db).await? {
             return Err(not_empty());
         }
+        tables::forget_figures(db).await?;
         tables::set_sequences(db, &self.manifest.sequences).await?;
         let keys = tables::drop_foreign_keys(db).await?;
         for table in &self.manifest.tables {
