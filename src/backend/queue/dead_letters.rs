@@ -123,7 +123,7 @@ impl DeadLetters<'_> {
     async fn act_on_each(&self, actor: &Actor, act: Act, ids: &[JobId]) -> Result<ManyActedOn> {
         let mut file_names = file_names(&self.0.db, ids).await?;
         let mut outcome = ManyActedOn::default();
-        for id in ids {
+        for (number, id) in ids.iter().enumerate() {
             let is_told = match act {
                 Act::Retry => self.retry(actor, *id).await.map(|()| false),
                 Act::Discard => self.discard(actor, *id).await,
@@ -137,7 +137,16 @@ impl DeadLetters<'_> {
                     file_name: file_name_or_default(file_names.remove(id).unwrap_or_default()),
                     reason: problem.to_string(),
                 }),
-                Err(error) => return Err(error),
+                Err(error) if number == 0 => return Err(error),
+                // What is done is told. The rest was not tried.
+                Err(error) => {
+                    tracing::error!(error = ?error, "several dead letters: interrupted");
+                    outcome.refused.extend(ids[number..].iter().map(|id| RefusedAct {
+                        file_name: file_name_or_default(file_names.remove(id).unwrap_or_default()),
+                        reason: "Something broke on our side. Try again in a minute.".to_owned(),
+                    }));
+                    break;
+                }
             }
         }
         Ok(outcome)

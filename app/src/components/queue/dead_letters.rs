@@ -140,14 +140,22 @@ impl DeadLetterActions {
         Effect::new(move || {
             let Some(answer) = self.retry_all.value().get() else { return };
             let mut so_far = all.try_update_value(std::mem::take).unwrap_or_default();
-            self.take(answer, title, |outcome| {
-                so_far.done += outcome.done;
-                so_far.refused.extend(outcome.refused);
-                let Some(start) = outcome.next else { return self.reported(&so_far, retried_many_words) };
-                all.set_value(so_far);
-                self.retry_all.dispatch(RetryAllJobs { start });
-                None
+            let answer = answer.map(|batch| {
+                so_far.done += batch.done;
+                so_far.refused.extend(batch.refused);
+                batch.next
             });
+            if let Ok(Some(start)) = &answer {
+                all.set_value(so_far);
+                self.retry_all.dispatch(RetryAllJobs { start: start.clone() });
+                return;
+            }
+            let has_ended = answer.is_ok();
+            self.take(answer, title, |_| has_ended.then(|| self.reported(&so_far, retried_many_words)).flatten());
+            // An error stops the batches. What is done until then stays done.
+            if !has_ended && so_far.done > 0 {
+                self.report.set(Some(retried_many_words(&so_far)));
+            }
         });
     }
 
