@@ -8,7 +8,7 @@ import { expectAccessible } from './support/accessible';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-test('an admin sees uploads arrive, reads a chart in words, and starts the integrity check', async ({ page, newAdmin }) => {
+test('an admin sees uploads arrive, reads a chart in words, and starts the integrity check', async ({ page, newAdmin, watch }) => {
   const admin = await newAdmin();
   const operations = new Operations(admin);
   await operations.open();
@@ -41,10 +41,24 @@ test('an admin sees uploads arrive, reads a chart in words, and starts the integ
   await test.step('the integrity check starts, and its result appears', async () => {
     const section = admin.getByRole('region', { name: 'Integrity check' });
     await expect(section).toContainText('No damage was found.');
+    const ended = () => section.getByText('The last check read').locator('time').getAttribute('datetime');
+    const before = await ended();
     await section.getByRole('button', { name: 'Check now' }).click();
     await expect(section.getByRole('heading')).toBeFocused();
-    await expect(admin.getByText('The integrity check starts within a few seconds.').or(section.getByRole('alert'))).toBeVisible();
+    await expect(admin.getByText('The integrity check starts within a few seconds.')).toBeVisible();
+    await expect.poll(ended).not.toBe(before);
     await expect(section).toContainText('No damage was found.');
+  });
+
+  await test.step('figures that could not be fetched are called old', async () => {
+    watch.expect(/status of 503/);
+    await admin.route('**/api/operations/view', (route) =>
+      route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'The database is not answering.' } }),
+    );
+    await expect(admin.getByText('No answer')).toBeVisible();
+    await expect(admin.getByText('Database, storage and worker are well.')).toBeHidden();
+    await admin.unroute('**/api/operations/view');
+    await expect(admin.getByText('Database, storage and worker are well.')).toBeVisible();
   });
 
   await admin.getByRole('link', { name: /dead letters?, / }).click();

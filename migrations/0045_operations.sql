@@ -22,27 +22,31 @@ create table operation_buckets (
 );
 
 -- Uploads that ended and are not in a bucket yet. Each one adds a row in the transaction that ends it, so no upload waits for a bucket that
--- another one changes. A process moves rows into buckets in one statement.
+-- another one changes. A process moves rows into buckets in one statement. A failed upload that is tried again takes its failure back, so
+-- each upload counts once, for what became of it in the end.
 create table upload_outcomes (
     id bigint generated always as identity primary key,
     metric operation_metric not null,
     bytes bigint not null,
+    -- -1 for a failure that is taken back.
+    count smallint not null,
     at timestamptz not null default now()
 );
 
 -- A trigger, because it also sees what processes of the version before do. A restore inserts its rows, so it notes nothing again.
 create function note_upload_outcome() returns trigger language plpgsql as $$
 begin
-    insert into upload_outcomes (metric, bytes)
+    insert into upload_outcomes (metric, bytes, count)
     values (case when new.state = 'ATTACHED' then 'UPLOADS_STORED'::operation_metric
                  when new.state = 'REFUSED' and new.refusal is distinct from 'LOST' then 'UPLOADS_REFUSED'
                  else 'UPLOADS_FAILED' end,
-            new.length_bytes);
+            new.length_bytes, case when new.state = 'RECEIVED' then -1 else 1 end);
     return null;
 end $$;
 
 create trigger note_upload_outcome after update of state on uploads for each row
-    when (old.state is distinct from new.state and new.state in ('ATTACHED', 'REFUSED', 'FAILED'))
+    when (old.state is distinct from new.state
+          and (new.state in ('ATTACHED', 'REFUSED', 'FAILED') or old.state = 'FAILED' and new.state = 'RECEIVED'))
     execute function note_upload_outcome();
 
 -- When the circuit breaker of a process opened and closed.

@@ -5,9 +5,12 @@ use std::{
     fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use uuid::Uuid;
 
 use super::{Error, Result};
@@ -18,6 +21,41 @@ pub(super) const PRIVATE_DIR_MODE: u32 = 0o700;
 pub(super) const PRIVATE_FILE_MODE: u32 = 0o600;
 /// The mode of folders above private ones. An embedded PostgreSQL runs as another user and has to pass through them.
 const TRAVERSABLE_DIR_MODE: u32 = 0o755;
+
+/// The timeout for the free space of a disk.
+const DISK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The disk that a folder is on.
+pub(super) struct Disk {
+    folder: PathBuf,
+    question: Arc<Semaphore>,
+}
+
+impl Disk {
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), question: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// How many bytes may still be written to the disk. A disk that hangs blocks a thread until it answers, so only one
+    /// thread asks at a time.
+    ///
+    /// # Errors
+    /// If the disk does not answer in ten seconds, or not with a number.
+    pub(super) async fn free_bytes(&self) -> Result<u64> {
+        let answer = async {
+            let permit = Arc::clone(&self.question).acquire_owned().await.map_err(io::Error::other)?;
+            let folder = self.folder.clone();
+            let disk = spawn_blocking(move || {
+                let disk = rustix::fs::statvfs(&folder);
+                drop(permit);
+                disk
+            });
+            let disk = disk.await?.map_err(io::Error::from)?;
+            Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        };
+        timeout(DISK_TIMEOUT, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
 
 /// Creates a private folder. Missing folders above it are created as traversable ones. Each name is on the disk before
 /// anything is created below it.

@@ -41,6 +41,20 @@ pub enum Metric {
     StorageFreeBytes,
 }
 
+impl Metric {
+    pub const ALL: [Self; 9] = [
+        Self::UploadsStored,
+        Self::UploadsRefused,
+        Self::UploadsFailed,
+        Self::JobsDue,
+        Self::StorageSeconds,
+        Self::DatabaseSeconds,
+        Self::MemoryBytes,
+        Self::SpoolFreeBytes,
+        Self::StorageFreeBytes,
+    ];
+}
+
 /// The width of a bucket. Buckets begin at whole minutes, hours and days of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "bucket_width", rename_all = "UPPERCASE"))]

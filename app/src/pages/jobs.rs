@@ -61,7 +61,7 @@ fn FoundJobList(found: Signal<Option<FoundJobs>>, filter: Memo<JobFilter>) -> im
         let is_cut = found.with(|found| found.as_ref().is_some_and(|found| found.is_cut));
         is_cut.then(|| {
             let words = format!(
-                "Too much matches this search. It looked through {SEARCHED_FILES_MAX} files, {SEARCHED_RELEASES_MAX} releases and \
+                "Too many files, releases or artists match. It looked through {SEARCHED_FILES_MAX} files, {SEARCHED_RELEASES_MAX} releases and \
                  {SEARCHED_ARTISTS_MAX} artists. Type more of the name, or search for an id."
             );
             view! { <p class="note list-count">{words}</p> }

@@ -75,13 +75,16 @@ fn Overview(
     check: ServerAction<CheckIntegrity>,
 ) -> impl IntoView {
     let last = live::last_good(move || range.get(), overview);
+    // The last good figures stay while the server or its database is away, and must not look like new ones.
+    let is_old = Memo::new(move |_| overview.get().is_some_and(|answer| answer.is_err()));
     let error = Signal::derive(move || last.get().and_then(Result::err));
     let overview = Signal::derive(move || last.get().and_then(Result::ok));
     let health = Signal::derive(move || overview.with(|overview| overview.as_ref().map(|overview| overview.health)));
+    let fetched_at = Signal::derive(move || overview.with(|overview| overview.as_ref().map(|overview| overview.now)));
     view! {
         <ListPage title="Operations" error=error>
             <OperationsTabs/>
-            <HealthLine health=health/>
+            <HealthLine health=health is_old=is_old fetched_at=fetched_at/>
             <Uploads overview=overview/>
             <Jobs overview=overview/>
             <section class="section" aria-labelledby="charts-title">

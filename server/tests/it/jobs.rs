@@ -133,8 +133,8 @@ async fn a_name_that_many_files_have_finds_the_latest_of_them() {
     let found = find(&admin, &JobFilter { search: "cover.png".into(), ..JobFilter::default() }).await;
     assert!(found.is_cut);
     assert_eq!(found.jobs.rows, find(&admin, &JobFilter::default()).await.jobs.rows);
-    assert!(page(&admin, "/admin/jobs?q=cover").await.contains("Too much matches this search."));
-    assert!(!page(&admin, "/admin/jobs").await.contains("Too much matches this search."));
+    assert!(page(&admin, "/admin/jobs?q=cover").await.contains("Too many files, releases or artists match."));
+    assert!(!page(&admin, "/admin/jobs").await.contains("Too many files, releases or artists match."));
     // The longest name whose letters fold into many more.
     let name = format!("{}.png", "\u{fdfa}".repeat(83));
     sqlx::query("update uploads set file_name = $1 where id = (select id from uploads order by received_at limit 1)")

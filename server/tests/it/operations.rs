@@ -8,6 +8,7 @@ use vwaza::domain::{
     health::{HealthStatus, StorageHealth},
     ids::ReleaseId,
     operations::{BucketWidth, Metric, OperationsOverview, OperationsRange, UploadTotals},
+    queue_page::QueueOverview,
     upload::UploadTarget,
 };
 
@@ -81,6 +82,27 @@ async fn uploads_count_once_whether_they_are_stored_refused_or_failed() {
 }
 
 #[tokio::test]
+async fn a_failure_is_taken_back_when_its_file_is_stored_in_the_end() {
+    let settings = [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", "object-intended=1*panic")];
+    let app = spawn_app_with(&settings).await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.create_release().await;
+    let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", a_song(2)).await;
+    answer.expect_status(204);
+    eventually("it has failed", async || (totals(&admin).await.failed == 1).then_some(())).await;
+    all_is_in_buckets(&app).await;
+    let queue: QueueOverview = admin.call_with("queue/view", "letters", "").await.ok();
+    admin.call_with("queue/retry", "id", queue.dead_letters.rows[0].id).await.expect_status(200);
+    let stored =
+        eventually("it is stored", async || Some(totals(&admin).await).filter(|totals| totals.stored == 1)).await;
+    assert_eq!((stored.failed, stored.success_rate()), (0, Some(1.0)));
+    all_is_in_buckets(&app).await;
+    assert_eq!(totals(&admin).await, stored);
+    let html = page(&admin, "/admin/operations").await;
+    assert!(html.contains("100 %") && html.contains("1 stored, 0 refused, 0 failed."), "{html}");
+}
+
+#[tokio::test]
 async fn a_restart_loses_no_upload_and_counts_none_twice() {
     let mut app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
@@ -127,8 +149,11 @@ async fn several_processes_add_up() {
         assert_eq!(process.storage_free_bytes, None, "a bucket has no disk of ours");
     }
     for metric in [Metric::MemoryBytes, Metric::SpoolFreeBytes, Metric::DatabaseSeconds, Metric::JobsDue] {
-        let samples: i64 = seen.figures(metric).iter().flatten().map(|figure| figure.count).sum();
-        assert!(samples >= 2, "{metric:?}: {samples}");
+        eventually("the samples of both are there", async || {
+            let figures = overview(&admin, OperationsRange::Hour).await.figures(metric);
+            (figures.iter().flatten().map(|figure| figure.count).sum::<i64>() >= 2).then_some(())
+        })
+        .await;
     }
     // Both have written and read objects.
     eventually("calls to the storage are measured", async || {
@@ -219,6 +244,16 @@ async fn the_circuits_history_outlives_the_process() {
     app.restart().await;
     assert_eq!(history().await, written);
     assert!(page(&admin, "/admin/operations").await.contains("Opened"));
+
+    // The process is killed while its circuit is open. The next one begins with a closed circuit.
+    let killed = "insert into circuit_changes (id, spool_id, at, is_open)
+                  select gen_random_uuid(), spool_id, now(), true from circuit_changes limit 1";
+    sqlx::query(killed).execute(&app.sql).await.unwrap();
+    app.kill();
+    app.start().await;
+    let after =
+        eventually("the history has an end", async || Some(history().await).filter(|changes| changes.len() == 4)).await;
+    assert_eq!(after.iter().map(|change| change.is_open).collect::<Vec<_>>(), [false, true, false, true]);
 }
 
 #[tokio::test]
@@ -244,7 +279,7 @@ async fn an_admin_starts_the_integrity_check_without_scripts_and_sees_what_is_da
     assert!(page(&admin, answer.header("location").unwrap()).await.contains("The integrity check starts"));
     assert_eq!(over(2).await.findings.len(), 1);
     let html = page(&admin, "/admin/operations").await;
-    for words in ["1 file is damaged.", song.file_name().unwrap().to_str().unwrap(), &format!("/releases/{release}")] {
+    for words in ["1 file is damaged.", song.file_name().unwrap().to_str().unwrap(), &format!("/review/{release}")] {
         assert!(html.contains(words), "{words}: {html}");
     }
     let acts: i64 = sqlx::query_scalar(

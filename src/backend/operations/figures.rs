@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use uuid::Uuid;
 
 use crate::{
     backend::{Backend, Result, days, db, queue},
@@ -42,7 +43,7 @@ struct ProcessState {
 
 /// Takes samples and writes them, every few seconds and once more at the end.
 pub(in crate::backend) async fn run(backend: Arc<Backend>) {
-    let (shutdown, mut samples) = (backend.shutdown(), Samples::new());
+    let (shutdown, mut samples, mut has_written) = (backend.shutdown(), Samples::new(), false);
     let mut ticks = interval(WRITE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -57,7 +58,7 @@ pub(in crate::backend) async fn run(backend: Arc<Backend>) {
         };
         tokio::select! {
             () = shutdown_is_late => {}
-            () = sample_and_write(&backend, &mut samples) => {}
+            () = sample_and_write(&backend, &mut samples, &mut has_written) => {}
         }
         if is_last {
             return;
@@ -65,12 +66,18 @@ pub(in crate::backend) async fn run(backend: Arc<Backend>) {
     }
 }
 
-async fn sample_and_write(backend: &Backend, samples: &mut Samples) {
+async fn sample_and_write(backend: &Backend, samples: &mut Samples, has_written: &mut bool) {
     let state = sample_process(backend, samples).await;
     let written = db::with_timeout(db::REPLY_TIMEOUT, async {
         let mut db = backend.db.acquire().await?;
+        if !*has_written {
+            close_circuit_of_predecessor(backend, &mut db).await?;
+            *has_written = true;
+        }
         sample_database(&mut db, samples).await?;
-        write(backend, &mut db, samples, state).await
+        write(backend, &mut db, samples, state).await?;
+        // Counting a long queue takes a while, so it comes last. Its result is written with the next figures.
+        sample_queue(&mut db, samples).await
     });
     if let Err(error) = written.await {
         tracing::warn!(error = ?error, "figures could not be written; trying again");
@@ -89,7 +96,7 @@ fn add(samples: &mut Samples, metric: Metric, figure: Figure) {
 async fn sample_process(backend: &Backend, samples: &mut Samples) -> ProcessState {
     let state = ProcessState {
         memory_bytes: resident_bytes().map(u64::cast_signed),
-        spool_free_bytes: backend.spool.free_bytes().await.ok().map(u64::cast_signed),
+        spool_free_bytes: backend.spool.disk.free_bytes().await.ok().map(u64::cast_signed),
         storage_free_bytes: backend.storage.free_bytes().await.map(u64::cast_signed),
     };
     for (metric, bytes) in [
@@ -107,11 +114,15 @@ async fn sample_process(backend: &Backend, samples: &mut Samples) -> ProcessStat
     state
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an approximate figure is good enough for a chart")]
 async fn sample_database(db: &mut PgConnection, samples: &mut Samples) -> Result<()> {
     let began = Instant::now();
     sqlx::query!(r#"select 1 as "one""#).fetch_one(&mut *db).await?;
     add(samples, Metric::DatabaseSeconds, Figure::of(began.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an approximate figure is good enough for a chart")]
+async fn sample_queue(db: &mut PgConnection, samples: &mut Samples) -> Result<()> {
     let (jobs, _) = queue::counts(db).await?;
     let due: i64 = jobs.iter().map(|counts| counts.due).sum();
     add(samples, Metric::JobsDue, Figure::of(due as f64));
@@ -153,6 +164,21 @@ async fn write(backend: &Backend, db: &mut PgConnection, samples: &mut Samples, 
     Ok(())
 }
 
+/// Writes that the circuit is closed, if the last process on this spool was killed while its circuit was open. Each
+/// process begins with a closed one.
+async fn close_circuit_of_predecessor(backend: &Backend, db: &mut PgConnection) -> Result<()> {
+    sqlx::query!(
+        "insert into circuit_changes (id, spool_id, at, is_open)
+         select $1, $2, now(), false
+         where (select is_open from circuit_changes where spool_id = $2 order by at desc, id desc limit 1)",
+        Uuid::now_v7(),
+        backend.spool.id as SpoolId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Adds samples and uploads that ended to the buckets of all widths, in one statement: an upload is noted or in its
 /// buckets, and never both. The rows are locked in the order of their key, so that processes don't deadlock.
 async fn add_to_buckets(db: &mut PgConnection, samples: &Samples) -> Result<()> {
@@ -161,9 +187,9 @@ async fn add_to_buckets(db: &mut PgConnection, samples: &Samples) -> Result<()> 
         r#"with taken as (
                delete from upload_outcomes where id in (
                    select id from upload_outcomes order by id limit $1 for update skip locked)
-               returning metric, at, bytes::double precision as bytes),
+               returning metric, at, count::bigint as count, bytes::double precision as bytes),
            figures (metric, at, count, sum, min, max) as (
-               select metric, at, 1::bigint, bytes, bytes, bytes from taken
+               select metric, at, count, count * bytes, bytes, bytes from taken
                union all
                select * from unnest($2::operation_metric[], $3::timestamptz[], $4::bigint[], $5::double precision[],
                                     $6::double precision[], $7::double precision[]))

@@ -99,21 +99,26 @@ impl Operations<'_> {
 async fn figures(db: &mut PgConnection, range: OperationsRange, now: OffsetDateTime) -> Result<Figures> {
     let rows = sqlx::query!(
         r#"with parts (part, width, since) as (
-               values ('range', $1::bucket_width, $2::timestamptz), ('hour', 'MINUTE', $3::timestamptz - interval '1 hour'),
-                      ('day', 'MINUTE', $3 - interval '1 day'), ('week', 'HOUR', $3 - interval '7 days')),
+               values ('range', $1::bucket_width, $2::timestamptz),
+                      ('hour', 'MINUTE', date_trunc('minute', $3::timestamptz, 'UTC') - interval '1 hour'),
+                      ('day', 'MINUTE', date_trunc('minute', $3, 'UTC') - interval '1 day'),
+                      ('week', 'HOUR', date_trunc('hour', $3, 'UTC') - interval '7 days')),
            figures as (
                select p.part, b.metric, b.begins_at, b.count, b.sum, b.min, b.max
                from parts p join operation_buckets b on b.width = p.width and b.begins_at >= p.since
-               where p.part = 'range' or b.metric in ('UPLOADS_STORED', 'UPLOADS_REFUSED', 'UPLOADS_FAILED')
+               where b.metric = any ($4)
+                 and (p.part = 'range' or b.metric in ('UPLOADS_STORED', 'UPLOADS_REFUSED', 'UPLOADS_FAILED'))
                union all
-               select p.part, o.metric, date_trunc(p.width::text, o.at, 'UTC'), 1, o.bytes, o.bytes, o.bytes
-               from parts p join upload_outcomes o on o.at >= p.since)
+               select p.part, o.metric, date_trunc(p.width::text, o.at, 'UTC'), o.count, o.count * o.bytes, o.bytes, o.bytes
+               from parts p join upload_outcomes o on o.at >= p.since where o.metric = any ($4))
            select part as "part!", metric as "metric!: Metric", case part when 'range' then begins_at end as begins_at,
                   sum(count)::bigint as "count!", sum(sum) as "sum!", min(min) as "min!", max(max) as "max!"
            from figures group by 1, 2, 3"#,
         range.width() as BucketWidth,
         range.bucket_begin(0, now),
-        now
+        now,
+        // Not what a newer version measures, whose name this one can't read.
+        &Metric::ALL as &[Metric]
     )
     .fetch_all(db)
     .await?;
@@ -168,7 +173,7 @@ fn add_total(totals: &mut UploadTotals, metric: Metric, figure: Figure) {
             totals.stored_bytes += figure.sum as i64;
         }
         Metric::UploadsRefused => totals.refused += figure.count,
-        Metric::UploadsFailed => totals.failed += figure.count,
+        Metric::UploadsFailed => totals.failed = (totals.failed + figure.count).max(0),
         _ => {}
     }
 }

@@ -290,9 +290,9 @@ impl Breaker {
             circuit.probed(answers, now);
         }
         inner.note_change();
-        inner.note_duration(took);
         inner.is_doubted = !answers;
         if answers {
+            inner.note_duration(took);
             inner.last_answer = Some(Instant::now());
         }
     }
@@ -315,7 +315,10 @@ impl Breaker {
         let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
         metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label)
             .record(took);
-        self.inner().note_duration(took);
+        // A write lasts as long as its file is large, and a call that failed says how soon it was given up.
+        if label == "answered" && operation != StorageOperation::Write.as_str() {
+            self.inner().note_duration(took);
+        }
         outcome
     }
 

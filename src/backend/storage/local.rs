@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Error, Result,
-    directories::{create_private_dir, read_id, read_or_create_id, shell_quoted},
+    directories::{Disk, create_private_dir, read_id, read_or_create_id, shell_quoted},
 };
 
 /// The file in the folder that holds the folder's id. If it is missing or holds another id, the folder is another one
@@ -31,6 +31,7 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Local {
     store: LocalFileSystem,
     folder: PathBuf,
+    pub(super) disk: Disk,
     /// The folder's id. Empty until the first server has created it.
     id: OnceLock<Uuid>,
 }
@@ -55,7 +56,7 @@ impl Local {
             }
         }
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store, folder, id: id.map_or_else(OnceLock::new, OnceLock::from) })
+        Ok(Self { store, disk: Disk::of(&folder), folder, id: id.map_or_else(OnceLock::new, OnceLock::from) })
     }
 
     /// Creates the folder's id, or reads it if there is one. Returns `None` if it was known already.
@@ -82,13 +83,6 @@ impl Local {
             Err(error) => error.into(),
         };
         Err(object_store::Error::Generic { store: "folder", source }.into())
-    }
-
-    /// Returns how many bytes may still be written to the folder's disk.
-    pub(super) async fn free_bytes(&self) -> Result<u64> {
-        let folder = self.folder.clone();
-        let disk = spawn_blocking(move || rustix::fs::statvfs(&folder)).await?.map_err(io::Error::from)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     pub(super) async fn put_file(&self, key: &Key, path: &Path) -> Result<()> {

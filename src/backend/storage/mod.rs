@@ -384,7 +384,7 @@ impl Storage {
     /// The free bytes of local storage's disk. `None` for other storages, and while the disk may hang.
     pub(super) async fn free_bytes(&self) -> Option<u64> {
         match &*self.kind {
-            StorageKind::Local(local) if self.circuit() == CircuitState::Closed => local.free_bytes().await.ok(),
+            StorageKind::Local(local) if self.circuit() == CircuitState::Closed => local.disk.free_bytes().await.ok(),
             _ => None,
         }
     }
@@ -397,10 +397,9 @@ impl Storage {
     /// Checks the free space of local storage's disk. The storage counts as full if fewer than `reserve_bytes` are
     /// free: the reserve is left for other users of the disk.
     pub(super) async fn check_disk_space(&self, reserve_bytes: u64) {
-        // A check of a disk that hangs blocks a thread until the disk answers, so none starts while a circuit is open.
         if let StorageKind::Local(local) = &*self.kind
             && self.circuit() == CircuitState::Closed
-            && let Ok(Ok(free)) = timeout(PROBE_TIMEOUT, local.free_bytes()).await
+            && let Ok(free) = local.disk.free_bytes().await
         {
             self.breaker.record_disk_space(free < reserve_bytes.max(FREE_BYTES_MIN));
         }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     backend::{
         Error, Result,
-        directories::{create_private_dir, open_private_file, read_id, read_or_create_id},
+        directories::{Disk, create_private_dir, open_private_file, read_id, read_or_create_id},
     },
     domain::ids::{SpoolId, UploadId},
 };
@@ -34,6 +34,7 @@ pub(in crate::backend) const SPOOL_TIMEOUT_SECONDS: f64 = 30.0;
 pub(in crate::backend) struct Spool {
     pub(in crate::backend) id: SpoolId,
     folder: PathBuf,
+    pub(in crate::backend) disk: Disk,
     /// Held for the life of the process. The kernel releases the lock however the process ends.
     _lock: File,
 }
@@ -69,14 +70,7 @@ impl Spool {
         }
         create_private_dir(&scratch)?;
         let id = SpoolId(read_or_create_id(&folder, ID_FILE)?);
-        Ok(Self { id, folder, _lock: lock })
-    }
-
-    /// The free bytes of the spool's disk.
-    pub(in crate::backend) async fn free_bytes(&self) -> Result<u64> {
-        let folder = self.folder.clone();
-        let disk = spawn_blocking(move || rustix::fs::statvfs(&folder)).await?.map_err(io::Error::from)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        Ok(Self { id, disk: Disk::of(&folder), folder, _lock: lock })
     }
 
     pub(in crate::backend) fn path(&self, upload: UploadId) -> PathBuf {

@@ -91,12 +91,12 @@ fn stored_bytes(overview: &OperationsOverview) -> ChartData {
 fn uploads(overview: &OperationsOverview) -> ChartData {
     let rows =
         [Metric::UploadsStored, Metric::UploadsRefused, Metric::UploadsFailed].map(|metric| overview.figures(metric));
-    let [stored, refused, failed] = rows.each_ref().map(|figures| total(figures).map_or(0, |total| total.count));
+    let [stored, refused, failed] = rows.each_ref().map(|figures| total(figures).map_or(0, |total| total.count.max(0)));
     let summary = match stored + refused + failed {
         0 => "No upload ended in this time.".to_owned(),
         _ => format!("{stored} stored, {refused} refused, {failed} failed."),
     };
-    let values = rows.iter().map(|figures| each(figures, |figure| figure.count as f64)).collect();
+    let values = rows.iter().map(|figures| each(figures, |figure| figure.count.max(0) as f64)).collect();
     chart(overview, summary, Format::Count, values)
 }
 
@@ -146,7 +146,8 @@ fn disks(overview: &OperationsOverview) -> ChartData {
     let summary = match (least(&spool), least(&storage)) {
         (Some(spool), Some(storage)) => format!("At least {spool} for the spool and {storage} for the storage."),
         (Some(spool), None) => format!("At least {spool} for the spool."),
-        _ => nothing_measured(),
+        (None, Some(storage)) => format!("At least {storage} for the storage."),
+        (None, None) => nothing_measured(),
     };
     chart(
         overview,

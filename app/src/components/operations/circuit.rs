@@ -18,7 +18,7 @@ pub fn CircuitHistory(overview: Signal<Option<OperationsOverview>>) -> impl Into
     let present = move || shown.with(|shown| shown.as_ref().map(|(open, all, _)| present_words(*open, *all)));
     let history = move || {
         shown.get().map(|(_, _, changes)| match changes.is_empty() {
-            true => view! { <p class="meta">"It has not opened in the last 90 days."</p> }.into_any(),
+            true => view! { <p class="meta">"No change is recorded. Changes are kept for 90 days."</p> }.into_any(),
             false => view! { <ChangeList changes=changes/> }.into_any(),
         })
     };
@@ -33,10 +33,11 @@ pub fn CircuitHistory(overview: Signal<Option<OperationsOverview>>) -> impl Into
 
 fn present_words(open: usize, all: usize) -> String {
     match (open, all) {
-        (0, _) => "Closed: all calls to the storage go through.".to_owned(),
-        (open, all) if open == all => "Open: no call goes to the storage until it answers.".to_owned(),
+        (_, 0) => "Unknown: no process has written its state lately.".to_owned(),
+        (0, _) => "Closed: reads and writes go to the storage.".to_owned(),
+        (open, all) if open == all => "Open: reads or writes wait until the storage answers.".to_owned(),
         (open, all) => {
-            format!("Open in {open} of {all} processes, which make no calls to the storage until it answers.")
+            format!("Open in {open} of {all} processes: reads or writes wait there until the storage answers.")
         }
     }
 }
@@ -59,6 +60,7 @@ mod tests {
 
     #[test]
     fn the_state_of_several_processes_is_one_sentence() {
+        assert!(present_words(0, 0).starts_with("Unknown"));
         assert!(present_words(0, 2).starts_with("Closed"));
         assert!(present_words(2, 2).starts_with("Open:"));
         assert!(present_words(1, 2).starts_with("Open in 1 of 2"));

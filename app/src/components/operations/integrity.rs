@@ -111,7 +111,7 @@ fn LastRun(run: IntegrityRun, releases: Vec<(String, ReleaseRef)>) -> impl IntoV
 #[component]
 fn DamagedRow(finding: DamagedObject, release: Option<ReleaseRef>) -> impl IntoView {
     let release = release.map(|release| {
-        let address = format!("/releases/{}", release.id);
+        let address = format!("/review/{}", release.id);
         view! { " It belongs to "<a class="link" href=address>{release.display_title()}</a>"." }
     });
     view! { <li><span class="cell-words">{format!("{}: {}.", finding.key, finding.detail)}</span>{release}</li> }

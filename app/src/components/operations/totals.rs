@@ -87,7 +87,7 @@ mod tests {
     fn throughput_is_the_size_and_the_mean_rate() {
         let of = |stored_bytes| UploadTotals { stored_bytes, ..UploadTotals::default() };
         assert_eq!(throughput_words(of(0), 3600), "–");
-        assert_eq!(throughput_words(of(1024 * 1024), 3600), "1 MB, less than 1 kB/s");
+        assert_eq!(throughput_words(of(1024 * 1024), 3600), "1.0 MB, less than 1 kB/s");
         assert_eq!(throughput_words(of(36 * 1024 * 1024), 3600), "36 MB, 10 kB/s");
         assert_eq!(throughput_words(of(36 * 1024 * 1024 * 1024), 3600), "36 GB, 10.2 MB/s");
     }
