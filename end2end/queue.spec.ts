@@ -63,7 +63,7 @@ test('an admin retries and discards a file that failed for good, and its artist 
   await expect(wizard.checklist()).not.toContainText('Replace');
 });
 
-test('an admin works through several dead letters by keyboard, and reads the page of a job', async ({ page, newAdmin }) => {
+test('an admin works through several dead letters by keyboard, and reads the page of a job', async ({ page, newAdmin, watch }) => {
   const word = unique();
   const files = [`first-${word}.flac`, `second-${word}.flac`];
   await new Account(page).signUp(newArtist());
@@ -81,6 +81,7 @@ test('an admin works through several dead letters by keyboard, and reads the pag
   const heading = admin.getByRole('heading', { name: 'Dead letters', exact: true });
 
   await test.step('without a selection, nothing is sent to the dialog', async () => {
+    watch.expect(/status of 400.*queue\/discard-many/);
     await admin.getByRole('button', { name: 'Discard selected' }).press('Enter');
     await expect(admin.getByRole('alert')).toContainText('Select at least one dead letter.');
   });

@@ -21,6 +21,8 @@ export class Review {
   async find(title: string) {
     await this.openQueue();
     await this.search(title);
+    // Until the answer is there, the list is the one before.
+    await expect(this.page.getByText('1 release found')).toBeVisible();
     await this.page.getByRole('link', { name: title, exact: true }).click();
     await this.expectRelease(title);
   }

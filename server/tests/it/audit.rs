@@ -256,7 +256,9 @@ async fn a_deleted_person_stays_in_the_trail_under_a_pseudonym() {
 #[tokio::test]
 async fn nothing_that_happens_beside_the_deletion_of_an_account_keeps_a_title() {
     let gate = Gate::new();
-    let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", &gate.at("account-deleted"))]).await;
+    // A long grace time makes the janitor's rounds rare. It would go on with the deletion that waits.
+    let settings = [("VWAZA_FAIL_POINTS", gate.at("account-deleted")), ("VWAZA_ORPHAN_GRACE_SECONDS", "3600".into())];
+    let app = spawn_app_with(&settings.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
     let (ana, admin) = (app.artist("Ana Lima").await, app.admin().await);
     let waiting = ana.release_in_review().await;
     let deletion = tokio::spawn({

@@ -82,6 +82,10 @@ async fn a_job_is_found_by_its_file_its_artist_its_release_and_ids() {
     assert_eq!(search(&admin, store.id).await, anas[1..]);
     assert_eq!(search(&admin, "other").await.len(), 2);
     assert_eq!(search(&admin, "").await.len(), 4);
+    // The name of this file looks like an id.
+    let hash = "d41d8cd98f00b204e9800998ecf8427e";
+    ben.attach(UploadTarget::NewTrack(other), &format!("{hash}.wav"), a_song(3)).await;
+    assert!(!search(&admin, hash).await.is_empty());
     for nothing in ["demo", "%", "_", "été demo.wav.", "midnihgt", "' or true --", &Uuid::now_v7().to_string()] {
         assert_eq!(search(&admin, nothing).await, [], "{nothing}");
     }

@@ -63,7 +63,8 @@ impl Operations<'_> {
             ProcessFigures,
             r#"select id as "spool: SpoolId", memory_bytes, spool_free_bytes, storage_free_bytes,
                       coalesce(is_circuit_open, false) as "is_circuit_open!"
-               from spools where sampled_at > now() - make_interval(secs => $1) order by id limit $2"#,
+               from spools where sampled_at > now() - make_interval(secs => $1)
+               order by is_circuit_open desc nulls last, id limit $2"#,
             PROCESS_TIMEOUT_SECONDS,
             PROCESSES_MAX
         )
@@ -105,12 +106,12 @@ async fn figures(db: &mut PgConnection, range: OperationsRange, now: OffsetDateT
                       ('week', 'HOUR', date_trunc('hour', $3, 'UTC') - interval '7 days')),
            figures as (
                select p.part, b.metric, b.begins_at, b.count, b.sum, b.min, b.max
-               from parts p join operation_buckets b on b.width = p.width and b.begins_at >= p.since
+               from parts p join operation_buckets b on b.width = p.width and b.begins_at between p.since and $3
                where b.metric = any ($4)
                  and (p.part = 'range' or b.metric in ('UPLOADS_STORED', 'UPLOADS_REFUSED', 'UPLOADS_FAILED'))
                union all
                select p.part, o.metric, date_trunc(p.width::text, o.at, 'UTC'), o.count, o.count * o.bytes, o.bytes, o.bytes
-               from parts p join upload_outcomes o on o.at >= p.since where o.metric = any ($4))
+               from parts p join upload_outcomes o on o.at between p.since and $3 where o.metric = any ($4))
            select part as "part!", metric as "metric!: Metric", case part when 'range' then begins_at end as begins_at,
                   sum(count)::bigint as "count!", sum(sum) as "sum!", min(min) as "min!", max(max) as "max!"
            from figures group by 1, 2, 3"#,

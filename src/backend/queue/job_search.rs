@@ -117,7 +117,8 @@ macro_rules! all_jobs {
     };
 }
 
-/// Jobs on one side of a place that a search names. A job that is named several times is listed once.
+/// Jobs on one side of a place that a search names. A job that is named several times is listed once. `offset 0`
+/// looks up the jobs of each release by their index: joined, the planner reads the whole table.
 macro_rules! named_jobs {
     ($than:literal, $until:literal, $order:literal, $place:expr, $until_at:expr, $scope:expr, $named:expr) => {
         jobs!(
@@ -129,8 +130,10 @@ macro_rules! named_jobs {
                  select job_listed_at(j.status, j.run_after, j.updated_at), j.id, j.status, j.kind
                  from unnest($7::uuid[]) named (id) join upload_jobs j on j.upload_id = named.id
                  union all
-                 select job_listed_at(j.status, j.run_after, j.updated_at), j.id, j.status, j.kind
-                 from unnest($8::uuid[]) named (id) join upload_jobs j on j.release_id = named.id
+                 select j.at, j.id, j.status, j.kind
+                 from unnest($8::uuid[]) named (id) cross join lateral (
+                     select job_listed_at(j.status, j.run_after, j.updated_at) as at, j.id, j.status, j.kind
+                     from upload_jobs j where j.release_id = named.id offset 0) j
                  union all
                  select j.at, j.id, j.status, j.kind
                  from unnest($9::uuid[]) named (id) cross join unnest($1::job_status[]) s (status)
@@ -275,13 +278,17 @@ impl Named {
     /// `Invalid` if the search contains U+0000.
     async fn of(db: &PgPool, text: &str) -> Result<Option<Self>> {
         let Some(words) = search::parse(text)? else { return Ok(None) };
-        if let Ok(id) = Uuid::try_parse(text.trim()) {
-            let ids = || vec![id];
-            return Ok(Some(Self { jobs: ids(), uploads: ids(), releases: ids(), artists: ids(), is_cut: false }));
-        }
         let mut named = Self { uploads: files_named(db, text.trim()).await?, ..Self::default() };
-        named.releases = search::find_releases_exactly(db, &words).await?.into_iter().map(|id| id.0).collect();
-        named.artists = search::find_users(db, &words).await?.ids.into_iter().map(|id| id.0).collect();
+        // A file may be named by a hash that looks like an id.
+        if let Ok(id) = Uuid::try_parse(text.trim()) {
+            named.jobs.push(id);
+            named.uploads.insert(0, id);
+            named.releases.push(id);
+            named.artists.push(id);
+        } else {
+            named.releases = search::find_releases_exactly(db, &words).await?.into_iter().map(|id| id.0).collect();
+            named.artists = search::find_users(db, &words).await?.ids.into_iter().map(|id| id.0).collect();
+        }
         let limits = [
             (&mut named.uploads, SEARCHED_FILES_MAX),
             (&mut named.releases, SEARCHED_RELEASES_MAX),
@@ -349,7 +356,9 @@ impl Scope {
                                select from upload_jobs j
                                where j.status = s.status and j.kind = k.kind
                                  and job_listed_at(j.status, j.run_after, j.updated_at) >= $3
-                                 and job_listed_at(j.status, j.run_after, j.updated_at) < $4 limit 1001) counted
+                                 and job_listed_at(j.status, j.run_after, j.updated_at) < $4
+                               -- Without an order, the planner reads the table, whose rows may all be of another kind.
+                               order by job_listed_at(j.status, j.run_after, j.updated_at) limit 1001) counted
                            limit 1001) counted"#,
                     &self.statuses as &[JobStatus],
                     &self.kinds as &[JobKind],
@@ -368,8 +377,10 @@ impl Scope {
                            select job_listed_at(j.status, j.run_after, j.updated_at), j.id, j.status, j.kind
                            from unnest($6::uuid[]) named (id) join upload_jobs j on j.upload_id = named.id
                            union all
-                           select job_listed_at(j.status, j.run_after, j.updated_at), j.id, j.status, j.kind
-                           from unnest($7::uuid[]) named (id) join upload_jobs j on j.release_id = named.id
+                           select j.at, j.id, j.status, j.kind
+                           from unnest($7::uuid[]) named (id) cross join lateral (
+                               select job_listed_at(j.status, j.run_after, j.updated_at) as at, j.id, j.status, j.kind
+                               from upload_jobs j where j.release_id = named.id offset 0) j
                            union all
                            select j.at, j.id, j.status, j.kind
                            from unnest($8::uuid[]) named (id) cross join unnest($1::job_status[]) s (status)
@@ -378,7 +389,8 @@ impl Scope {
                                from upload_jobs j
                                where j.artist_id = named.id and j.status = s.status and j.kind = any ($2::job_kind[])
                                  and job_listed_at(j.status, j.run_after, j.updated_at) >= $3
-                                 and job_listed_at(j.status, j.run_after, j.updated_at) < $4 limit 1001) j) p
+                                 and job_listed_at(j.status, j.run_after, j.updated_at) < $4
+                               order by job_listed_at(j.status, j.run_after, j.updated_at) limit 1001) j) p
                        where p.status = any ($1::job_status[]) and p.kind = any ($2::job_kind[]) and p.at >= $3 and p.at < $4"#,
                     &self.statuses as &[JobStatus],
                     &self.kinds as &[JobKind],
