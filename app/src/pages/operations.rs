@@ -151,7 +151,7 @@ fn Backup(overview: Signal<Option<OperationsOverview>>) -> impl IntoView {
                 1 => "It lacks 1 file.".to_owned(),
                 missing => format!("It lacks {missing} files."),
             };
-            view! { <p>{format!("The last backup has {}. {lacks} It ended ", bytes_words(bytes))}<TimeAgo at=ended_at/>"."</p> }
+            view! { <p>{format!("The last backup has {}. {lacks} It ended ", bytes_words(bytes))}<TimeAgo at=ended_at/></p> }
                 .into_any()
         }
     };

@@ -48,7 +48,7 @@ fn ChangeList(changes: Vec<CircuitChange>) -> impl IntoView {
         .into_iter()
         .map(|change| {
             let what = if change.is_open { "Opened" } else { "Closed" };
-            view! { <li>{format!("{what} in process {}, ", process_name(change.spool))}<TimeAgo at=change.at/>"."</li> }
+            view! { <li>{format!("{what} in process {}, ", process_name(change.spool))}<TimeAgo at=change.at/></li> }
         })
         .collect_view();
     view! { <ul class="plain-rows">{rows}</ul> }

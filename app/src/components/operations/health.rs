@@ -28,7 +28,6 @@ pub fn HealthLine(
                     <span class="badge badge-bad"><Icon name=IconName::Refused/>"No answer"</span>
                     " The server or its database does not answer. These figures are from "
                     <TimeAgo at=at/>
-                    "."
                 }
                 .into_any(),
             );

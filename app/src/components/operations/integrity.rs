@@ -68,7 +68,7 @@ pub fn IntegrityCheck(
 fn LatestResult(shown: Shown) -> impl IntoView {
     let running = shown.running.map(|run| {
         view! {
-            <p>{format!("A check is running and has read {}. It began ", read_words(&run))}<TimeAgo at=run.started_at/>"."</p>
+            <p>{format!("A check is running and has read {}. It began ", read_words(&run))}<TimeAgo at=run.started_at/></p>
         }
     });
     let last = match (shown.last, shown.is_on) {
@@ -102,7 +102,7 @@ fn LastRun(run: IntegrityRun, releases: Vec<(String, ReleaseRef)>) -> impl IntoV
         <p>
             <strong>{result}</strong>
             {read}
-            {run.ended_at.map(|at| view! { <TimeAgo at=at/>"." })}
+            {run.ended_at.map(|at| view! { <TimeAgo at=at/> })}
         </p>
         <ul class="plain-rows">{damaged}{others}</ul>
     }

@@ -52,7 +52,7 @@ pub fn JobFacts(job: JobView) -> impl IntoView {
                 <Fact name="Artist"><a class="link" href=format!("/admin/users/{}", job.artist)>{job.artist_name}</a></Fact>
                 <Fact name="Release"><ReleaseLink release=job.release/></Fact>
                 <Fact name="Attempts">{job.attempts}</Fact>
-                <Fact name="Failures since the last retry">{job.failures}</Fact>
+                <Fact name="Failures">{job.failures}</Fact>
                 {next}
                 {lease}
                 {when("File received", job.received_at)}
