@@ -193,6 +193,16 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_given_up_and_asked_by_one_thread() {
+        let disk = Disk::of(Path::new("/"));
+        let hangs = Arc::clone(&disk.question).acquire_owned().await.unwrap();
+        let Err(Error::Io(error)) = disk.free_bytes().await else { panic!("the disk has not answered") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(hangs);
+        assert!(disk.free_bytes().await.unwrap() > 0);
+    }
+
     #[test]
     fn every_missing_folder_is_made_and_a_file_in_the_way_is_told() {
         let root = TempDir::new().unwrap();

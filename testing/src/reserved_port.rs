@@ -32,3 +32,23 @@ impl Default for ReservedPort {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::ErrorKind,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_refuses_connections_and_takes_listeners() {
+        let port = ReservedPort::new();
+        for _ in 0..3 {
+            assert_eq!(TcpStream::connect(port.address()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            let _listener = TcpListener::bind(port.address()).unwrap();
+            TcpStream::connect(port.address()).unwrap();
+        }
+    }
+}

@@ -23,7 +23,7 @@ pub fn discarded_words(is_told: bool) -> &'static str {
 /// The number of refused files that a message names.
 const REFUSED_NAMED_MAX: usize = 5;
 
-/// What became of several dead letters that were retried: "21 files are in the queue again. 2 could not be retried: …"
+/// The message about several dead letters that were retried: "21 files are in the queue again. 2 could not be retried: …"
 pub fn retried_many_words(outcome: &ManyActedOn) -> String {
     let done = match outcome.done {
         0 => "No file is in the queue again.".to_owned(),
@@ -33,7 +33,7 @@ pub fn retried_many_words(outcome: &ManyActedOn) -> String {
     with_refusals(done, &outcome.refused, "retried")
 }
 
-/// What became of several dead letters that were discarded.
+/// The message about several dead letters that were discarded.
 pub fn discarded_many_words(outcome: &ManyActedOn) -> String {
     let done = match (outcome.done, outcome.told) {
         (0, _) => "No file was discarded.".to_owned(),

@@ -224,7 +224,7 @@ fn ListSection(
     /// The sentence in place of the rows, if there are none.
     empty: &'static str,
     errors: FormErrors,
-    /// What became of the last request, if that takes long to read.
+    /// The result of the last request, if that takes long to read.
     #[prop(optional, into)]
     report: Signal<Option<String>>,
     part: Memo<Option<ShownPart>>,

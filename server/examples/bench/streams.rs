@@ -27,7 +27,7 @@ use crate::{
 
 const ROW_MEMORY: &str = "streams: memory of each of 10,000";
 const ROW_EVENT: &str = "streams: an event reaches the last of 10,000";
-/// What the server needs for 10,000 streams. The client needs fewer.
+/// The descriptors that the server needs for 10,000 streams. The client needs fewer.
 const DESCRIPTORS: u64 = 14_500;
 /// Streams that are opened at the same time.
 const OPENED_AT_ONCE: usize = 32;

@@ -81,7 +81,7 @@ async fn a_process_opens_no_more_connections_than_documented() {
     all_jobs_end(&app.sql).await;
     most = open_connections(&app.sql).await.max(most);
     assert!((pool..=at_most).contains(&most), "{most} connections, {at_most} at most");
-    // Who waits in vain has waited, too: for the 5 s after which a caller gives up.
+    // A wait in vain counts, too: it lasts the 5 s after which a caller gives up.
     let metrics = app.anonymous().get("/metrics").await.text();
     for pool in ["main", "uploads"] {
         let in_five_seconds = bucket(&metrics, pool, "5");

@@ -126,6 +126,23 @@ async fn a_restart_loses_no_upload_and_counts_none_twice() {
     assert_eq!(totals(&admin).await, all(4, bytes + more));
 }
 
+/// During an upgrade, a process of the next version writes figures that this one does not know.
+#[tokio::test]
+async fn a_figure_of_a_newer_version_breaks_no_page() {
+    let app = spawn_app().await;
+    let admin = app.admin().await;
+    for statement in [
+        "alter type operation_metric add value 'NEXT'",
+        "insert into operation_buckets (width, begins_at, metric, count, sum, min, max)
+         values ('MINUTE', date_trunc('minute', now(), 'UTC'), 'NEXT', 1, 1, 1, 1)",
+        "insert into upload_outcomes (metric, bytes, count) values ('NEXT', 1, 1)",
+    ] {
+        sqlx::query(statement).execute(&app.sql).await.unwrap();
+    }
+    assert_eq!(totals(&admin).await, UploadTotals::default());
+    page(&admin, "/admin/operations").await;
+}
+
 #[tokio::test]
 async fn several_processes_add_up() {
     let bucket = Bucket::new().await;

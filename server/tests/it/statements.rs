@@ -41,7 +41,7 @@ const SEARCHES: [(&str, usize, usize); 5] = [
     ("/review", 5, 6),
     ("/admin/releases", 5, 7),
     ("/admin/artists", 4, 4),
-    // It tries no similar words.
+    // The search for jobs tries no similar words.
     ("/admin/jobs", 7, 7),
 ];
 

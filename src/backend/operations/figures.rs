@@ -1,6 +1,6 @@
 //! The figures of the operations page, written into buckets of a minute, an hour and a day.
 //!
-//! What became of uploads is exact: a trigger notes it in the transaction that ends an upload (`migrations/0045_operations.sql`),
+//! Counts of uploads are exact: a trigger notes each end in the transaction that ends an upload (`migrations/0045_operations.sql`),
 //! and one statement here moves the notes into buckets. Measurements are samples. They are summed up in the process and
 //! written every few seconds and at the end, so a kill loses the latest of them.
 

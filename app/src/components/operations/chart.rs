@@ -44,7 +44,7 @@ pub enum Form {
     Steps,
 }
 
-/// What a chart shows at one moment.
+/// The content of a chart at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartData {
     /// A sentence that says what the chart shows.

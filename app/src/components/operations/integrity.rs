@@ -19,7 +19,7 @@ use crate::{
 /// The number of damaged files that the section names.
 const NAMED_MAX: usize = 50;
 
-/// What the section shows.
+/// The content of the section.
 #[derive(Clone, PartialEq)]
 struct Shown {
     is_on: bool,

@@ -111,7 +111,7 @@ impl DeadLetterActions {
         FormErrors::of(move || self.error.get())
     }
 
-    /// What the last answer said about several dead letters, if some of them were refused.
+    /// The last answer about several dead letters, if some of them were refused.
     pub fn report(self) -> Signal<Option<String>> {
         self.report.into()
     }
@@ -274,7 +274,7 @@ pub fn DeadLetterButtons(letter: AskedLetter, actions: DeadLetterActions) -> imp
     }
 }
 
-/// What an admin does with the selected dead letters, and with all of them.
+/// The buttons for the selected dead letters, and for all of them.
 #[component]
 pub fn SelectionBar(
     actions: DeadLetterActions,
@@ -341,7 +341,7 @@ pub fn SelectionBar(
 
 /// Checks or unchecks the checkboxes of all rows.
 fn select_rows(is_checked: bool) {
-    let Ok(found) = document().query_selector_all("input[name='ids[]']") else { return };
+    let Ok(found) = document().query_selector_all(&format!("input[name='{SELECTED}']")) else { return };
     let boxes = (0..found.length()).filter_map(|index| found.item(index)?.dyn_into::<HtmlInputElement>().ok());
     boxes.for_each(|checkbox| checkbox.set_checked(is_checked));
 }
@@ -365,10 +365,11 @@ pub fn DiscardDialogs(actions: DeadLetterActions) -> impl IntoView {
     let of_asked =
         move |field: fn(&AskedLetter) -> String| asked.with(|letter| letter.as_ref().map(field).unwrap_or_default());
     let selected = move || {
-        match asked_many.with(Vec::len) {
-        1 => "The selected file is deleted permanently. If its release still needs the file, we tell its artist what to do.".to_owned(),
-        files => format!("{files} files are deleted permanently. If a release still needs one of them, we tell its artist what to do."),
-    }
+        let files = match asked_many.with(Vec::len) {
+            1 => "The selected file is deleted permanently.".to_owned(),
+            files => format!("{files} files are deleted permanently."),
+        };
+        format!("{files} If a release still needs one, we tell its artist what to do.")
     };
     let ids = move || {
         let ids = asked_many.get().into_iter();

@@ -10,7 +10,7 @@ use vwaza::domain::{
 use super::{JobStateBadge, dead_letters::ReleaseLink, job_address, job_table::kind_words};
 use crate::components::time_ago::{TimeAgo, TimeStyle};
 
-/// What a job that is done ended with.
+/// The words for how a job that is done has ended.
 fn outcome_words(outcome: Option<&str>) -> Option<&'static str> {
     match outcome? {
         "discarded" => Some("An admin discarded the file."),
